@@ -25,12 +25,15 @@ from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.domain import jsontext
 from gbproxy.domain.chat import ChatRequest
+from gbproxy.domain.choices import collect_choices
 from gbproxy.domain.principal import Principal
+from gbproxy.errors import BadRequest
 from gbproxy.gateway import Gateway
 from gbproxy.observability import request_context
 from gbproxy.web import auth
 from gbproxy.web.body import read_json
 from gbproxy.web.errors import ErrorFormat
+from gbproxy.web.side_by_side import merged
 from gbproxy.web.streaming import Encoder, StreamResponder
 
 # JSON leaves these as they are, but readers that split text, not bytes, into lines take them for
@@ -75,18 +78,31 @@ def answer(
     surface: Surface,
     parse: Callable[[dict[str, Any], Principal], Parsed],
     encoder: Callable[[Parsed], Encoder],
+    choices_encoder: Callable[[Parsed], Encoder] | None = None,
 ) -> Response:
-    """Answer the request that Flask is handling. Raises GatewayError, which the app renders."""
+    """Answer the request that Flask is handling. Raises GatewayError, which the app renders.
+
+    `choices_encoder`: of a format that knows several answers to one request.
+    """
     parsed = read_json(lambda body: parse(body, auth.principal()))
     chat = parsed.chat
     conversation = request.headers.get("X-Conversation-Id")
     if conversation:
+        if chat.choices > 1:
+            raise BadRequest("n must be 1 where X-Conversation-Id names a conversation", param="n")
         chat = replace(chat, conversation=conversation)
     log_fields = request_context.current().log_fields
     log_fields["stream"] = chat.is_streamed
     if parsed.ignored:
         log_fields["ignored"] = parsed.ignored
-    deliver = surface.responder.stream if chat.is_streamed else surface.responder.whole
+    responder = surface.responder
+    if chat.choices > 1 and choices_encoder is not None:
+        several = merged(lambda: surface.gateway.streams(chat))
+        writer = choices_encoder(parsed)
+        if chat.is_streamed:
+            return responder.stream(several, writer)
+        return responder.whole(several, writer, collect_choices)
+    deliver = responder.stream if chat.is_streamed else responder.whole
     return deliver(surface.gateway.stream(chat), encoder(parsed))
 
 

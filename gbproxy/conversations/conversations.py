@@ -49,10 +49,12 @@ class Conversations:
         messages: Sequence[Message],
         conversation: str | None = None,
         *,
+        form: bytes = b"",
         avoided: Callable[[], Collection[str]] = tuple,
     ) -> Turn:
         """Begin one request's turn.
 
+        `form`: the digest of what the request says of tools and of its answer's form.
         `key_digest`: of the client's API key; b"" without one, and then nothing is kept.
         `conversation`: the id that the client sent. `avoided`: account keys that cannot answer at
         the moment; of several sessions with the same history, another account's is claimed.
@@ -64,9 +66,11 @@ class Conversations:
         """
         parts = history.split(messages)
         if conversation is not None and not parts.past:
-            return self._named(key_digest, tuple(messages), parts, conversation)
+            return self._named(key_digest, tuple(messages), parts, conversation, form)
         keeps = self._keeps(key_digest)
-        digest = history.digest(key_digest, model_id, parts.system, parts.past) if keeps else b""
+        digest = b""
+        if keeps:
+            digest = history.digest(key_digest, model_id, parts.system, parts.past, form)
         can_resume = keeps and parts.past and parts.turns
         session = self._claim(key_digest, digest, conversation, avoided()) if can_resume else None
         own = session.conversation if session else public_id(key_digest, random_prefix())
@@ -106,14 +110,22 @@ class Conversations:
         messages: tuple[Message, ...],
         parts: history.History,
         conversation: str,
+        form: bytes,
     ) -> Turn:
         claimed = self._claim_named(key_digest, conversation)
         digest, delta = claimed.history_digest, parts.turns
-        if not (delta and history.has_instructions(digest, key_digest, parts.system)):
-            digest, delta = history.with_system(digest, key_digest, parts.system), messages
+        is_told = history.has_instructions(digest, key_digest, parts.system, form)
+        if not (delta and is_told):
+            digest, delta = history.with_system(digest, key_digest, parts.system, form), messages
         self.outcomes.add("continued")
         plan = TurnPlan(
-            key_digest, conversation, digest, parts.turns, full_messages=None, delta_messages=delta
+            key_digest,
+            conversation,
+            digest,
+            parts.turns,
+            full_messages=None,
+            delta_messages=delta,
+            is_told=is_told,
         )
         return self._turn(plan, claimed.session)
 

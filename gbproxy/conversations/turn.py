@@ -4,12 +4,12 @@ behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
 from gbproxy.domain import history
-from gbproxy.domain.chat import Message
+from gbproxy.domain.chat import Message, ToolCallPart
 from gbproxy.domain.session import Session, id_prefix, public_id
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import request_context
@@ -21,7 +21,7 @@ class TurnPlan:
 
     `full_messages` go into a fresh session, None where the client sent no history; `delta_messages`
     into the one that holds the rest. `conversation` None: nothing is kept. `is_new`: the client has
-    not been sent its id.
+    not been sent its id. `is_told` False: that session was not told this request's instructions.
     """
 
     key_digest: bytes
@@ -31,6 +31,7 @@ class TurnPlan:
     full_messages: tuple[Message, ...] | None
     delta_messages: tuple[Message, ...]
     is_new: bool = False
+    is_told: bool = True
 
 
 class Turn:
@@ -97,6 +98,13 @@ class Turn:
     def is_resumed(self) -> bool:
         """True while `session` holds the history, so that only the delta is sent."""
         return self._claimed
+
+    @property
+    def is_told(self) -> bool:
+        """False while `session` is one that was told otherwise, or nothing, of tools and of the
+        answer's form.
+        """
+        return not self._claimed or self._plan.is_told
 
     @property
     def account_key(self) -> str | None:
@@ -175,12 +183,12 @@ class Turn:
         """Call before `messages` are sent: from now on the session counts as holding them."""
         self._sent = True
 
-    def commit(self, answer: str | history.LongText) -> bool:
+    def commit(self, answer: str | history.LongText, calls: Sequence[ToolCallPart] = ()) -> bool:
         """Let the session be continued from this answer. Call it before the last frame goes out.
 
-        `answer` is the text as the client was shown it. One that was cut, filtered or shortened is
-        never committed: leave the block without this. Returns False if the conversation cannot be
-        continued.
+        `answer` is the text as the client was shown it, `calls` the tool calls behind it. One that
+        was cut, filtered or shortened is never committed: leave the block without this. Returns
+        False if the conversation cannot be continued.
         """
         if self._handle is None:
             raise ValueError("there is no session to commit")
@@ -188,7 +196,7 @@ class Turn:
         if plan.conversation is None or not handle.session.name:
             self.invalidate_session()
             return False
-        digest = history.answered(plan.base_digest, plan.new_turns, answer)
+        digest = history.answered(plan.base_digest, plan.new_turns, answer, calls)
         self._committed = handle.session, digest
         committed = self._sessions.commit(
             handle, digest, plan.key_digest, plan.conversation, self._expires_at()

@@ -73,6 +73,16 @@ class ChatRequest:
     web_search: bool = False
 
     @property
+    def form_digest(self) -> bytes:
+        """Differs when the model has to be told something else of tools and of the answer's form;
+        b"" when nothing has to be told.
+        """
+        if not self.tools.declared and self.response_format is None:
+            return b""
+        form = self.response_format.digest() if self.response_format is not None else b""
+        return self.tools.digest() + form
+
+    @property
     def key_digest(self) -> bytes:
         """SHA-256 of the API key; b"" for an anonymous client, of whom nothing is stored."""
         return self.principal.key_digest

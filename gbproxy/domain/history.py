@@ -1,10 +1,11 @@
 """The digest of a conversation's history: it finds the upstream session that holds exactly this
 history.
 
-A history digest is 32 bytes: 8 that identify the system texts given last, and 24 of a chain over
-all turns. The chain begins with API key, model and system texts, and each turn is hashed onto the
-digest before it. So the digest that follows from a stored one and the new turns is the same as that
-of the whole history when a client sends it in full.
+A history digest is 32 bytes: 8 that identify the system texts given last, with what was said of
+tools and of the answer's form, and 24 of a chain over all turns. The chain begins with API key,
+model and the same instructions, and each turn is hashed onto the digest before it. So the digest
+that follows from a stored one and the new turns is the same as that of the whole history when a
+client sends it in full.
 
 What clients do to text does not count: surrounding white space, the form of line ends, one string
 or several parts (the prompt joins them by a line end too), and before an assistant's words a block
@@ -64,13 +65,13 @@ def split(messages: Sequence[Message]) -> History:
     return History(system, turns[:end], turns[end:])
 
 
-def start(key_digest: bytes, model_id: str, system: Sequence[str], tools: bytes = b"") -> bytes:
-    """The history digest of a conversation that has no turn yet; `tools`: the digest of what was
-    said of tools, and of the form that the answer is to have.
+def start(key_digest: bytes, model_id: str, system: Sequence[str], form: bytes = b"") -> bytes:
+    """The history digest of a conversation that has no turn yet; `form`: the digest of what was
+    said of tools and of the answer's form (ChatRequest.form_digest).
     """
-    form = (_bytes(_FORM_WITH_TOOLS), tools) if tools else (_bytes(_FORM),)
-    fields = (*form, key_digest, _bytes(model_id), *map(_bytes, system))
-    return _system_mark(key_digest, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
+    begun = (_bytes(_FORM_WITH_TOOLS), form) if form else (_bytes(_FORM),)
+    fields = (*begun, key_digest, _bytes(model_id), *map(_bytes, system))
+    return _system_mark(key_digest, system, form) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 
 def extended(base: bytes, turns: Iterable[Message]) -> bytes:
@@ -91,10 +92,10 @@ def digest(
     model_id: str,
     system: Sequence[str],
     turns: Iterable[Message],
-    tools: bytes = b"",
+    form: bytes = b"",
 ) -> bytes:
     """The digest of a whole history."""
-    return extended(start(key_digest, model_id, system, tools), turns)
+    return extended(start(key_digest, model_id, system, form), turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +164,23 @@ def answered(
     return _after(extended(base, turns), fields)
 
 
-def has_instructions(base: bytes, key_digest: bytes, system: Sequence[str]) -> bool:
-    """True if the conversation's latest system texts are these, or if `system` is empty."""
-    return not system or base[:_SYSTEM_BYTES] == _system_mark(key_digest, system)
+def has_instructions(
+    base: bytes, key_digest: bytes, system: Sequence[str], form: bytes = b""
+) -> bool:
+    """True if what the conversation was told last is this, or if this is nothing."""
+    has_nothing = not system and not form
+    return has_nothing or base[:_SYSTEM_BYTES] == _system_mark(key_digest, system, form)
 
 
-def with_system(base: bytes, key_digest: bytes, system: Sequence[str]) -> bytes:
-    """The history digest after further system texts in the middle of a conversation."""
-    fields = (b"system", *map(_bytes, system))
-    return _system_mark(key_digest, system) + _hashed(base, fields)[:_CHAIN_BYTES]
+def with_system(base: bytes, key_digest: bytes, system: Sequence[str], form: bytes = b"") -> bytes:
+    """The history digest after further instructions in the middle of a conversation."""
+    fields = (b"system", *map(_bytes, system), *([form] if form else []))
+    return _system_mark(key_digest, system, form) + _hashed(base, fields)[:_CHAIN_BYTES]
 
 
-def _system_mark(key_digest: bytes, system: Sequence[str]) -> bytes:
-    return _hashed(b"", (key_digest, *map(_bytes, system)))[:_SYSTEM_BYTES]
+def _system_mark(key_digest: bytes, system: Sequence[str], form: bytes = b"") -> bytes:
+    told = (key_digest, *map(_bytes, system), *([b"form", form] if form else []))
+    return _hashed(b"", told)[:_SYSTEM_BYTES]
 
 
 def _fields(turn: Message) -> Iterator[bytes]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager
 
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.failover import Failover, Next
@@ -14,15 +14,10 @@ from gbproxy.conversations import Conversations, Turn
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, Flush, SessionNamed, Started
-from gbproxy.domain.models import Model, no_such
-from gbproxy.emulation import roles
-from gbproxy.emulation.pipeline import (
-    CorrectionNeeded,
-    Pipeline,
-    compose,
-    ensure_fits,
-    fitting,
-)
+from gbproxy.domain.models import ALL_TOOLS, Model, no_such
+from gbproxy.emulation.pipeline import CorrectionNeeded, ensure_fits, fitting
+from gbproxy.emulation.request_emulation import RequestEmulation
+from gbproxy.emulation.roles import PromptSize
 from gbproxy.errors import (
     ContextLengthExceeded,
     NoAccountAvailable,
@@ -39,11 +34,12 @@ from gbproxy.gateway.attempt import (
     note_failure,
     write_request,
 )
+from gbproxy.gateway.shared_reservation import Ending, Reserve, SharedReservation
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
-from gbproxy.rate_limits.limiter import Limiter, Reservation
+from gbproxy.rate_limits.limiter import Limiter
 from gbproxy.sessions.prewarmed import SessionPool
-from gbproxy.upstreams.base import Capabilities, Upstream
+from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.registry import Upstreams
 
 log = logging.getLogger(__name__)
@@ -66,7 +62,7 @@ class Gateway:
         request_timeout_s: float = 1800,
         suspect: Callable[[Account], object] = lambda account: None,
         record_activity: Callable[..., object] = lambda account_id="": None,
-        emulation: Callable[[Capabilities], Pipeline] = compose,
+        emulation: Callable[[ChatRequest], RequestEmulation] = RequestEmulation,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`request_timeout_s` bounds one request over all its waits and attempts.
@@ -96,11 +92,24 @@ class Gateway:
         Reading on behind `Done` confirms that the last frame was written; if the generator is
         closed instead, the conversation does not go on from this answer.
         """
+        return self._stream(chat, self._limits.begin)
+
+    @contextmanager
+    def streams(self, chat: ChatRequest) -> Iterator[list[ChatStream]]:
+        """As many answers as the request asks for, to be read side by side, each in a request
+        context of its own (`request_context.child`). Limits count them as one, until the block is
+        left.
+        """
+        shared = SharedReservation(self._limits.begin, chat.choices)
+        with closing(shared):
+            yield [self._stream(chat, shared.begin) for _ in range(chat.choices)]
+
+    def _stream(self, chat: ChatRequest, reserve: Reserve) -> ChatStream:
         context = request_context.current()
         context.limit_time(self._request_timeout_s)
         state = self._prepare(chat)
         self._record_activity()
-        reservation = self._limits.begin(
+        reservation = reserve(
             chat.principal,
             state.counted_as,
             is_streamed=chat.is_streamed,
@@ -139,23 +148,24 @@ class Gateway:
         turn: Turn,
         failover: Failover,
         account: Account,
-        reservation: Reservation,
+        reservation: Ending,
     ) -> Generator[ChatEvent, None, Next | CorrectionNeeded | None]:
         """Ask once, in one session. Returns the next step, None once it was answered. Raises the
         client's error.
         """
         context = request_context.current()
-        context.attempts += 1
+        context.note_attempt()
         context.phase = Phase.CONNECTING
         context.has_elsewhere = failover.may_go_elsewhere if turn.can_restart else lambda: False
         model, transform = failover.model, state.begin_attempt()
-        output_started = False
         try:
             upstream = self._upstreams.of(account)
-            pipeline = self._emulation(upstream.capabilities)
+            pipeline = state.emulation.pipeline(upstream.capabilities)
+            state.size = state.sizes[account.upstream]
             if not turn.is_resumed:
                 ensure_fits(state.size.chars, upstream.capabilities)
             session = self._session(state, turn, account, upstream)
+            state.emulation.enter(turn.conversation, is_told=turn.is_told)
             request = write_request(state, turn, pipeline, upstream.capabilities, model)
             with (
                 closing(upstream.stream(request, account, session)) as source,
@@ -167,12 +177,12 @@ class Gateway:
                     if isinstance(event, SessionNamed):
                         turn.name(event.name)
                         continue
-                    if not output_started:
+                    if not state.output_started:
                         # Until there is something to show, a failure is still a plain error, and
                         # another attempt may follow.
                         if isinstance(event, Flush):
                             continue
-                        output_started = True
+                        state.output_started = True
                         failover.begun()
                         self._note_start(state, model, account)
                         yield Started(model.id)
@@ -185,7 +195,7 @@ class Gateway:
                     else:
                         yield event
         except CorrectionNeeded as needed:
-            if output_started:  # a stage's bug: what was shown cannot be taken back
+            if state.output_started and not needed.follows_shown:  # a stage's bug
                 raise
             return needed.with_traceback(None)
         except (UpstreamError, ContextLengthExceeded) as error:
@@ -194,7 +204,7 @@ class Gateway:
             if is_lost and not state.has_opened and not turn.is_resumed:
                 # It was prewarmed: the account's other prewarmed sessions may be gone too.
                 self._sessions.invalidate(account)
-            return next_step(error, state, turn, failover, output_started=output_started)
+            return next_step(error, state, turn, failover)
         failover.answered()
         return None
 
@@ -202,6 +212,8 @@ class Gateway:
         model = self._models.resolve(chat.model)
         if chat.web_search:
             model = model.narrowed_to("webGroundingSpec")
+        elif chat.tools.declared:  # the model takes the upstream's own for them
+            model = model.without_tools(ALL_TOOLS)
         if not chat.principal.may_use(model.id):
             raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
@@ -209,9 +221,21 @@ class Gateway:
                 "model.mapped",
                 extra={"asked": chat.model[:100], "used": model.id, "reason": "name"},
             )
-        size = roles.measure(chat.messages)
+        emulation = self._emulation(chat)
+        upstreams = self._upstreams.capabilities(model.names)
+        sizes = emulation.sizes(upstreams)
+        size = next(iter(sizes.values()), PromptSize(0, 0))
         request_context.current().log_fields |= {"model": model.id, "prompt_chars": size.chars}
-        return RequestState(chat, model, self._models.counted_as(model), size, self._show_thoughts)
+        return RequestState(
+            chat,
+            model,
+            self._models.counted_as(model),
+            emulation,
+            upstreams,
+            sizes,
+            size,
+            self._show_thoughts,
+        )
 
     def _begin_turn(self, state: RequestState) -> Turn:
         chat, model = state.chat, state.model
@@ -220,14 +244,16 @@ class Gateway:
             model.id,
             chat.messages,
             chat.conversation,
+            form=chat.form_digest,
             avoided=lambda: self._pool.saturated(model.quota),
         )
 
     def _failover(self, state: RequestState, turn: Turn) -> Failover:
         """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
-        upstreams = self._upstreams.capabilities(state.model.names)
+        able: Collection[str] = state.upstreams.keys()
         # A resumed session is sent its delta only, which may fit where the whole does not.
-        able = upstreams.keys() if turn.is_resumed else fitting(state.size.chars, upstreams)
+        if not turn.is_resumed:
+            able = fitting(state.sizes, state.upstreams)
         return Failover(
             self._pool,
             self._models.requested(state.model, state.chat.principal, able),

@@ -78,7 +78,7 @@ class RequestContext:
     log_fields: dict[str, Any] = field(default_factory=dict)
     until: float = math.inf
     has_elsewhere: Callable[[], bool] = lambda: False
-    is_child: bool = False  # one of several answers to a request (`n` > 1)
+    parent: RequestContext | None = None  # of one of several answers to a request (`n` > 1)
     _waiting_since: float | None = None
     _asks: bool = False
 
@@ -91,6 +91,12 @@ class RequestContext:
         if self._asks:
             self._asks, self.phase = False, Phase.FIRST_BYTE
 
+    def note_attempt(self) -> None:
+        """Count an attempt; at once for the whole request too, whose headers name the number."""
+        self.attempts += 1
+        if self.parent is not None:
+            self.parent.note_attempt()
+
     def begin_wait(self) -> None:
         """Begin to count the time as the upstream's."""
         self._waiting_since = time.perf_counter()
@@ -102,7 +108,7 @@ class RequestContext:
 
     def limit_time(self, timeout_s: float) -> None:
         """Set the deadline; a child keeps that of the whole request."""
-        if not self.is_child:
+        if self.parent is None:
             self.until = time.monotonic() + timeout_s
 
     def is_over(self) -> bool:
@@ -128,7 +134,6 @@ class RequestContext:
     def _merge(self, child: RequestContext) -> None:
         self.upstream_s += child.upstream_s
         self.queued_s += child.queued_s
-        self.attempts += child.attempts
         self.accounts += child.accounts
         self.failures += child.failures
         first_ms = [ms for ms in (self.ttft_ms, child.ttft_ms) if ms is not None]
@@ -169,7 +174,7 @@ def child() -> Iterator[RequestContext]:
         parent.trace,
         started=parent.started,
         until=parent.until,
-        is_child=True,
+        parent=parent,
     )
     token = _current.set(made)
     try:

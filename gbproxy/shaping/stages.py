@@ -51,6 +51,12 @@ def name_files(
         yield event
 
 
+def without_citations(events: UpstreamStream) -> UpstreamStream:
+    for event in events:
+        if type(event) is not Citation:
+            yield event
+
+
 def stop_at(
     events: UpstreamStream, sequences: Sequence[str], on_cut: Callable[[], None]
 ) -> UpstreamStream:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gbproxy.domain import history
-from gbproxy.domain.chat import ChatRequest
+from gbproxy.domain.chat import ChatRequest, ToolCallPart
 from gbproxy.domain.events import (
     ChatEvent,
     Citation,
@@ -30,10 +30,12 @@ _STEP_CHARS = 32 * 1024
 
 @dataclass(slots=True)
 class AnswerTransform:
-    """Transforms the events of one attempt, counts what the client gets, and collects its text for
-    the digest of the history. Citations follow all text: only then is their place certain.
+    """Transforms the events of one answer, counts what the client gets, and collects its text and
+    calls for the digest of the history. Citations follow all text: only then is their place
+    certain.
 
-    `stop` and `max_tokens` cut the answer; then `is_whole` is False.
+    `stop` and `max_tokens` cut the answer; then `is_whole` is False. `calls`: the tool calls, as
+    far as they have come.
     """
 
     shows_thoughts: bool = True
@@ -41,6 +43,7 @@ class AnswerTransform:
     max_tokens: int | None = None
     is_whole: bool = True
     characters: int = 0  # of text, without thoughts
+    calls: list[ToolCallPart] = field(default_factory=list)
     _text_weight: int = 0  # quarter tokens (domain/events.py)
     _thought_weight: int = 0
     # `_digest` knows all but the latest texts.
@@ -48,6 +51,7 @@ class AnswerTransform:
     _texts: list[str] = field(default_factory=list)
     _citations: list[Citation] = field(default_factory=list)
     _insertions: list[Insertion] = field(default_factory=list)
+    _has_begun: bool = False
 
     @classmethod
     def of(cls, chat: ChatRequest, *, shows_thoughts: bool) -> AnswerTransform:
@@ -56,12 +60,20 @@ class AnswerTransform:
         return cls(shows, chat.stop, chat.max_tokens)
 
     def apply(self, events: UpstreamStream) -> UpstreamStream:
-        """The events as the client gets them. Stages without work are left out and cost nothing."""
+        """The events as the client gets them. Stages without work are left out and cost nothing.
+
+        Applied once more, to a corrected answer, they go on behind what was shown; its citations
+        are left out, as they count in a text that is shown in part.
+        """
+        if self._has_begun:
+            events = stages.without_citations(events)
+        self._has_begun = True
         if self.stop:
             events = stages.stop_at(events, self.stop, self._note_cut)
         events = stages.name_files(events, self._note_insertion)
         if self.max_tokens is not None:
-            events = stages.limit_tokens(events, self.max_tokens, self._note_cut)
+            left = max(0, self.max_tokens - self.usage(0).output_tokens)
+            events = stages.limit_tokens(events, left, self._note_cut)
         return self._counted(events)  # last: what was cut does not count
 
     @property
@@ -107,8 +119,11 @@ class AnswerTransform:
     def _count_call(self, event: ChatEvent | SessionNamed) -> None:
         if type(event) is ToolCallStarted:
             self._text_weight += estimate_quarter_tokens(event.name)
+            self.calls.append(ToolCallPart(event.id, event.name, "", event.is_custom))
         elif type(event) is ToolCallDelta:
             self._text_weight += estimate_quarter_tokens(event.text)
+            call = self.calls[event.index]
+            self.calls[event.index] = replace(call, arguments=call.arguments + event.text)
 
     def _note_insertion(self, length: int) -> None:
         self._insertions.append(Insertion(self.characters, length))

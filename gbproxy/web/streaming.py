@@ -5,14 +5,14 @@ errors in the stream, clients that leave, and the confirmation of the delivery.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import Response, request
 from werkzeug.datastructures import Headers
 
-from gbproxy.domain.events import Answer, ChatEvent, ChatStream, Done, Flush, TextDelta, collect
+from gbproxy.domain.events import Done, Flush, TextDelta, collect
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
@@ -28,6 +28,8 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RETRY_S = 2.0
 
 Chunks = Generator[bytes]
+Events = Generator[Any]
+"""A ChatStream, or a ChoicesStream for an encoder of choices."""
 
 
 class Encoder(Protocol):
@@ -41,7 +43,7 @@ class Encoder(Protocol):
     stream_type: str
     whole_type: str
 
-    def feed(self, event: ChatEvent) -> bytes:
+    def feed(self, event: Any) -> bytes:
         """The bytes that an event of a stream becomes; b"" when it has no place in this format.
         `Flush` is not fed.
         """
@@ -51,7 +53,7 @@ class Encoder(Protocol):
         """The end of a stream that has begun and failed."""
         ...
 
-    def whole(self, answer: Answer) -> bytes:
+    def whole(self, answer: Any) -> bytes:
         """The body of an answer that is not streamed."""
         ...
 
@@ -69,7 +71,7 @@ class StreamResponder:
         self._active: set[ActiveResponse] = set()
         self._closed = False
 
-    def stream(self, events: ChatStream, encoder: Encoder) -> Response:
+    def stream(self, events: Events, encoder: Encoder) -> Response:
         """Stream an answer, with a heartbeat when nothing else was sent for a while.
 
         An error before the response has begun, by a chunk or a heartbeat, is raised and gets a real
@@ -90,11 +92,13 @@ class StreamResponder:
         response.call_on_close(active.close)  # also when the body is never begun
         return response
 
-    def whole(self, events: ChatStream, encoder: Encoder) -> Response:
-        """Answer with one body. Raises what the answer raises, or Overloaded when the worker is
-        full.
+    def whole(
+        self, events: Events, encoder: Encoder, collected: Callable[[Any], Any] = collect
+    ) -> Response:
+        """Answer with one body: what the encoder makes of the events as `collected` collects them.
+        Raises what the answer raises, or Overloaded when the worker is full.
         """
-        active = self._begin(encode_whole(events, encoder), "whole")
+        active = self._begin(encode_whole(events, encoder, collected), "whole")
         try:
             body = active.runner.next_chunk() or b""
         except BaseException:
@@ -209,7 +213,7 @@ class ActiveResponse:
             self.runner.close()
 
 
-def encode(events: ChatStream, encoder: Encoder) -> Chunks:
+def encode(events: Events, encoder: Encoder) -> Chunks:
     """Events -> chunks. What arrived together is joined: one chunk for each Flush, and one for the
     end; in it, texts that follow each other are one event.
 
@@ -241,10 +245,12 @@ def _joined(texts: list[TextDelta]) -> TextDelta:
     return texts[0] if len(texts) == 1 else TextDelta("".join([each.text for each in texts]))
 
 
-def encode_whole(events: ChatStream, encoder: Encoder) -> Chunks:
+def encode_whole(
+    events: Events, encoder: Encoder, collected: Callable[[Any], Any] = collect
+) -> Chunks:
     """The whole answer as one chunk; as in `encode`, the events end when it was written."""
     with closing(events):
-        yield encoder.whole(collect(events))
+        yield encoder.whole(collected(events))
         next(events, None)
 
 

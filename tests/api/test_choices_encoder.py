@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from gbproxy.api.openai.choices import ChoicesEncoder
-from gbproxy.api.openai.request import read
+from gbproxy.api.openai.request import parse
 from gbproxy.domain.choices import collect_choices, merge
 from gbproxy.domain.events import FLUSH, ChatEvent, Done, Started, TextDelta, Usage
 from gbproxy.errors import UpstreamBroken
@@ -26,7 +26,9 @@ ARRIVALS: list[tuple[int, ChatEvent]] = [
 
 
 def encoder(**fields: Any) -> ChoicesEncoder:
-    return ChoicesEncoder(read({"messages": [{"role": "user", "content": "Hi"}], "n": 2, **fields}))
+    return ChoicesEncoder(
+        parse({"messages": [{"role": "user", "content": "Hi"}], "n": 2, **fields})
+    )
 
 
 def frames(encode: ChoicesEncoder) -> list[str]:

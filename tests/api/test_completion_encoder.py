@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from gbproxy.api.openai.encoder import CompletionEncoder
-from gbproxy.api.openai.request import read
+from gbproxy.api.openai.request import parse
 from gbproxy.domain.events import (
     ChatEvent,
     ChatStream,
@@ -30,7 +30,7 @@ CALLS: tuple[ChatEvent, ...] = (
 
 
 def encoder(**fields: Any) -> CompletionEncoder:
-    return CompletionEncoder(read({"messages": [{"role": "user", "content": "Hi"}], **fields}))
+    return CompletionEncoder(parse({"messages": [{"role": "user", "content": "Hi"}], **fields}))
 
 
 def choices(*events: ChatEvent, **fields: Any) -> list[dict[str, Any]]:

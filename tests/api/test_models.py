@@ -46,7 +46,7 @@ def test_an_entry_says_under_all_known_names_what_a_model_takes_and_gives(app: I
             "output_modalities": ["text"],
         },
         "supported_parameters": list(SUPPORTED_PARAMETERS),
-        "capabilities": ["reasoning", "web_search"],
+        "capabilities": ["tool_use", "reasoning", "web_search"],
     }
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_known_of_a_model_is_left_out() -> None:
         found = entry(app, "plain")
 
     assert not {name for name in found if name.startswith(("max_", "context"))}
-    assert found["capabilities"] == ["reasoning"]
+    assert found["capabilities"] == ["tool_use", "reasoning"]
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,21 @@ def test_a_name_that_only_a_request_may_use_is_no_entry(app: InProcess, name: st
 
 @pytest.mark.parametrize("name", SUPPORTED_PARAMETERS)
 def test_a_supported_parameter_is_taken_and_has_an_effect(name: str) -> None:
-    assert any(has_effect(name, value) for value in (True, 1, "auto", {}, []))
+    assert any(has_effect(name, value) for value in (True, 1, "auto", {}, [], OBJECT))
+
+
+OBJECT = {"type": "json_object"}
+TOOL = {"tools": [{"type": "function", "function": {"name": "look"}}]}
+BESIDE: dict[str, Any] = {  # without these they mean nothing
+    "tool_choice": TOOL,
+    "parallel_tool_calls": TOOL,
+    "function_call": {"functions": [{"name": "look"}]},
+}
 
 
 def has_effect(name: str, value: object) -> bool:
     try:
-        return name not in parse({"messages": MESSAGES, name: value}).ignored
+        body = {"messages": MESSAGES, **BESIDE.get(name, {}), name: value}
+        return name not in parse(body).ignored
     except BadRequest:
         return False

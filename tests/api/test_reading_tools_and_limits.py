@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.api.openai.request import ParsedCompletion, read
+from gbproxy.api.openai.request import ParsedCompletion, parse
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.response_format import JSON_OBJECT, ResponseFormat
 from gbproxy.domain.tools import CustomTool, FunctionTool, Grammar, ToolChoice, Tools
@@ -24,7 +24,7 @@ DECLARED = (FunctionTool("look", "Look", SCHEMA), CustomTool("patch"))
 
 
 def parsed(**fields: Any) -> ParsedCompletion:
-    return read({"messages": [{"role": "user", "content": "Hi"}], **fields})
+    return parse({"messages": [{"role": "user", "content": "Hi"}], **fields})
 
 
 def chat(**fields: Any) -> ChatRequest:

@@ -404,13 +404,13 @@ def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(gateway
         "max_tokens",
         "max_completion_tokens",
         "web_search_options",
+        "tools",
+        "functions",
     }
 
     typed = {
         "parallel_tool_calls": True,
-        "tools": [],
         "tool_choice": "auto",
-        "functions": [],
         "function_call": "auto",
     }
     without = set(parameters) - with_effect

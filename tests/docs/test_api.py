@@ -116,6 +116,20 @@ def test_the_parameters_without_effect_are_those_that_the_code_names() -> None:
     } <= told
 
 
+def test_the_table_says_of_each_parameter_what_becomes_of_it() -> None:
+    rows = Page.read("docs/clients.md").section("What is native, emulated, ignored, refused").rows()
+    told = {name: what for names, what in rows for name in code(names)}
+    without_effect = {"logprobs", "modalities"}
+
+    assert told.keys() - without_effect - {"messages", "model"} == set(
+        openai_request.SUPPORTED_PARAMETERS
+    )
+    assert [name for name, what in told.items() if "ignored" in what and not _ignored(name)] == []
+    for name, value in (("logprobs", True), ("modalities", ["audio"]), ("n", 5)):
+        with pytest.raises(BadRequest):
+            openai_request.parse({"messages": [{"role": "user", "content": "Hi"}], name: value})
+
+
 def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:
     quoted = " ".join(
         line.removeprefix("> ")

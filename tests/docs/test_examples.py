@@ -225,6 +225,10 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "one answer, as a whole": _about_the_sky,
     "streamed": _about_the_sky,
     "several at once": _sky_and_sea,
+    "a function that the model may call": lambda out: (
+        out.splitlines()[0] == 'get_weather {"city":"Oslo"}' and "4 C" in out
+    ),
+    "an answer that holds to a schema": lambda out: out == "['capital']\n",
     "with sources": lambda out: out.splitlines()[-1].startswith("Example Domain https://"),
     "with the model's thoughts": _thoughts_first,
     "what of this request is ignored?": _two_ignored,

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,6 +31,8 @@ from gbproxy.domain.events import (
 from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
+from gbproxy.emulation.pipeline import Pipeline
+from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
@@ -131,6 +134,17 @@ class Upstream:
         return [session for _, _, session in self.asked]
 
 
+class _Emulation(RequestEmulation):
+    """The same stages for every request."""
+
+    def __init__(self, stages: Callable[[Capabilities], Pipeline], chat: ChatRequest) -> None:
+        super().__init__(chat)
+        self._stages = stages
+
+    def pipeline(self, capabilities: Capabilities) -> Pipeline:
+        return self._stages(capabilities)
+
+
 class Harness:
     """A gateway over a fake upstream, with its records in memory, and what it did.
 
@@ -150,8 +164,10 @@ class Harness:
         request_timeout_s: float = 1800.0,
         upstreams: Mapping[str, base.Upstream] | None = None,
         models: Collection[Model] = (),
+        emulation: Callable[[Capabilities], Pipeline] | None = None,
         **options: Any,
     ) -> None:
+        """`emulation`: the stages for an upstream, in place of those that the request needs."""
         self.upstream = upstream
         upstream.capabilities = replace(upstream.capabilities, prompt_max_chars=prompt_max_chars)
         self.clock = Clock()
@@ -199,6 +215,7 @@ class Harness:
             request_timeout_s=request_timeout_s,
             record_activity=self._record_activity,
             pause=self.pauses.append,
+            emulation=partial(_Emulation, emulation) if emulation else RequestEmulation,
             **options,
         )
 

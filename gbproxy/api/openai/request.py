@@ -35,13 +35,6 @@ class ParsedCompletion(ParsedChat):
 
 
 def parse(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
-    """What `read` returns, without what the gateway does not emulate yet. Raises BadRequest, whose
-    `param` names the field that is wrong, or that is not built.
-    """
-    return _without_what_is_not_built(read(body, principal), body)
-
-
-def read(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
     """Raises BadRequest, whose `param` names the field that is wrong."""
     _refuse_too_many(body)
     try:
@@ -147,12 +140,10 @@ class _Body(_Ignored):
 
 
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
-# Of these only the value that is the default is taken.
-_OF_ONE_VALUE = frozenset({"n", "response_format", "modalities"})
 SUPPORTED_PARAMETERS = tuple(
     name
     for name in _Body.model_fields
-    if name not in (*_Ignored.model_fields, *_OF_ONE_VALUE, *_TOOLS, "messages", "model")
+    if name not in (*_Ignored.model_fields, "modalities", "messages", "model")
 )
 """The parameters that have an effect, for those who choose a model by them."""
 
@@ -213,31 +204,18 @@ def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, .
     names += web_search.ignored(_web_search(fields))
     if tools.has_passed_over:
         names.append("tools.type")
+    if not (fields.tools or fields.functions):
+        names += [name for name in _OF_TOOLS if getattr(fields, name) is not None]
     if messages.has_passed_over:
         names.append("messages.content")
     return tuple(names)
 
 
-_NOT_BUILT = frozenset((*_TOOLS, "n", "response_format"))
-_SHAPING = _NOT_BUILT | {"stop", "max_tokens", "max_completion_tokens"}
+_OF_TOOLS = ("tool_choice", "parallel_tool_calls", "function_call")  # without effect alone
+_SHAPING = frozenset(
+    (*_TOOLS, "n", "response_format", "stop", "max_tokens", "max_completion_tokens")
+)
 _IGNORED = frozenset(_Ignored.model_fields)
-
-
-def _without_what_is_not_built(parsed: ParsedCompletion, body: dict[str, Any]) -> ParsedCompletion:
-    if _NOT_BUILT.isdisjoint(body):
-        return parsed
-    chat = parsed.chat
-    if chat.choices > 1:
-        raise BadRequest("only one answer at a time is offered: n must be 1", param="n")
-    if chat.response_format is not None:
-        raise BadRequest("only response_format text is offered", param="response_format")
-    if chat.tools.is_required:
-        param = "function_call" if parsed.has_functions else "tool_choice"
-        raise BadRequest("tools cannot be required: only auto or none is offered", param=param)
-    asked = body.get("tools")
-    of_search = {"tools"} if asked and all(map(web_search.is_tool, asked)) else set()
-    ignored = tuple(n for n in _TOOLS if body.get(n) is not None and n not in of_search)
-    return replace(parsed, ignored=(*parsed.ignored, *ignored))
 
 
 def _web_search(fields: _Body) -> dict[str, Any]:

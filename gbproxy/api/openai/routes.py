@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from gbproxy.api.format import Surface, answer
 from gbproxy.api.openai import model_entry
+from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
 from gbproxy.api.openai.request import parse
 from gbproxy.domain.models import Model, no_such
@@ -46,7 +47,7 @@ def _chat(surface: Surface) -> Blueprint:
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
     def create() -> Response:
-        return answer(surface, parse, CompletionEncoder)
+        return answer(surface, parse, CompletionEncoder, ChoicesEncoder)
 
     return bp
 

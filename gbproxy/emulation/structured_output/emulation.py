@@ -46,25 +46,16 @@ class Report:
     """Of one request, for the log: how often it was asked, and what was mended."""
 
     turns: int = 1
-    step: Step = Step.JSON
+    step: Step | None = None  # None: no answer came to its end
     repairs: set[str] = field(default_factory=set)
-
-    def log_fields(self) -> dict[str, object]:
-        """Of the event `structured_output.emulated`; nothing of what was said."""
-        return {
-            "repairs": sorted(self.repairs),
-            "turns": self.turns,
-            "outcome": self.step.value,
-        }
 
 
 class StructuredOutput:
     """Emulates the format of one request, over all its attempts; for one thread at a time.
 
     `is_streamed`: JSON is passed on as it arrives, and can no longer be corrected then; else the
-    answer is held back until it is known to be valid. `shows_thoughts` False: a stage behind this
-    one drops thoughts, so they are no output yet. Its stage stands before that of the tools, so
-    that it reads what those have left.
+    answer is held back until it is known to be valid. Thoughts that were shown are in nobody's way.
+    Its stage stands before that of the tools, so that it reads what those have left.
     """
 
     def __init__(
@@ -73,7 +64,6 @@ class StructuredOutput:
         *,
         is_streamed: bool,
         has_tools: bool = False,
-        shows_thoughts: bool = True,
     ) -> None:
         self.report = Report()
         self._form = form
@@ -81,8 +71,12 @@ class StructuredOutput:
         self._checks = FormatChecks(form)
         self._is_streamed = is_streamed
         self._has_tools = has_tools
-        self._shows_thoughts = shows_thoughts
+        self._is_told = True  # the session to be resumed was told of this format
         self._is_correcting = False  # the next messages are a corrective turn
+
+    def enter(self, *, is_told: bool) -> None:
+        """`is_told`: a session that is resumed now was told of this format."""
+        self._is_told = is_told
 
     def stage(self) -> Stage:
         return Stage(self.write, self.read)
@@ -90,7 +84,7 @@ class StructuredOutput:
     def write(self, messages: Messages, is_resumed: bool) -> Messages:
         """The messages, with what the model is to know of the format."""
         is_correcting, self._is_correcting = self._is_correcting, False
-        if not is_resumed:
+        if not is_resumed or not (self._is_told or is_correcting):
             told = wording.instruction(self._form, has_tools=self._has_tools)
             return instructed(messages, told)
         if is_correcting:  # it says itself what is to be written
@@ -103,7 +97,7 @@ class StructuredOutput:
         Raises CorrectionNeeded, once for a request, and StructuredOutputInvalid for a stream.
         """
         reader = JsonReader(self._expectation, self._checks)
-        answer = _Answer(self._is_streamed, self._shows_thoughts)
+        answer = _Answer(self._is_streamed)
         for event in events:
             match event:
                 case TextDelta(text):
@@ -141,7 +135,8 @@ class StructuredOutput:
                 self.report.turns += 1
                 self._is_correcting = True
                 words = wording.ask_again(reader.problem or "", self._form)
-                raise CorrectionNeeded(reader.answer, (Message("user", (TextPart(words),)),))
+                turn = Message("user", (TextPart(words),))
+                raise CorrectionNeeded(reader.answer, (turn,), follows_shown=answer.has_thoughts)
             case Step.REFUSE:
                 yield Refusal(REFUSAL, is_content=False)
                 yield Done()
@@ -163,12 +158,12 @@ class _Answer:
     """One attempt's answer, as far as it came. Without streaming all but calls is `held`."""
 
     is_streamed: bool
-    shows_thoughts: bool
     held: list[ChatEvent | SessionNamed] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
     chars: int = 0
     is_other: bool = False  # than JSON: a call, or a refusal
-    has_shown: bool = False  # anything
+    has_shown: bool = False  # anything but thoughts
+    has_thoughts: bool = False  # passed on
 
     def text(self, text: str) -> Iterator[ChatEvent | SessionNamed]:
         # Calls win: what follows them is no answer.
@@ -181,8 +176,10 @@ class _Answer:
         if is_output and not self.is_streamed:
             self.held.append(event)
             return
-        is_hidden = isinstance(event, ThoughtDelta) and not self.shows_thoughts
-        self.has_shown = self.has_shown or (is_output and not is_hidden)
+        if isinstance(event, ThoughtDelta):
+            self.has_thoughts = True
+        else:
+            self.has_shown = self.has_shown or is_output
         yield event
 
     def release(self) -> Iterator[ChatEvent | SessionNamed]:

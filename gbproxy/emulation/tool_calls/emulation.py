@@ -35,9 +35,9 @@ def new_call_id() -> str:
 class ToolEmulation:
     """Emulates the tools of one request, over all its attempts; for one thread at a time.
 
-    `nonce`: the conversation's. `past`: all messages that the client sent. `corrects_shown`: who
-    reads takes a CorrectionNeeded also when text was shown before; it stays, and what the corrected
-    answer says before its call is left out.
+    `nonce`: the conversation's, as far as it is known. `past`: all messages that the client sent.
+    `corrects_shown`: who reads takes a CorrectionNeeded also when text was shown before; it stays,
+    and what the corrected answer says before its call is left out.
     """
 
     def __init__(
@@ -56,8 +56,17 @@ class ToolEmulation:
         self._checks = Checks(tools.offered)
         self._corrects_shown = corrects_shown
         self._make_id = make_id
+        self._is_told = True  # the session to be resumed was told of these tools
         self._is_correcting = False  # the next messages are a corrective turn
         self._has_text = False  # was shown in the answer that is corrected
+
+    def enter(self, nonce: str, *, is_told: bool) -> None:
+        """The next messages go into a session of the conversation with this nonce; `is_told`: a
+        session that is resumed was told of these tools.
+        """
+        if nonce != self._mark.nonce:
+            self._mark = Mark(nonce)
+        self._is_told = is_told
 
     def stage(self) -> Stage:
         return Stage(self.write, self.read)
@@ -66,7 +75,7 @@ class ToolEmulation:
         """Messages of texts alone, with what the model is to know of the tools."""
         written = wire.render(messages, self._mark, self._names)
         is_correcting, self._is_correcting = self._is_correcting, False
-        if not is_resumed:
+        if not is_resumed or not (self._is_told or is_correcting):
             return instructed(written, wording.instruction(self._tools, self._mark))
         if is_correcting:  # it says itself how a call is written
             return written
@@ -123,7 +132,9 @@ class ToolEmulation:
                 self._has_text = answer.has_text
                 words = verdict.correction(outcome, self._tools, self._mark)
                 turn = Message("user", (TextPart(words),))
-                raise CorrectionNeeded("".join(answer.written), (turn,))
+                raise CorrectionNeeded(
+                    "".join(answer.written), (turn,), follows_shown=answer.has_shown
+                )
             case Step.FAIL:
                 raise verdict.failure(outcome)
 

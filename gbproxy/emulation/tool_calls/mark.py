@@ -7,9 +7,11 @@ models put other brackets in its place. All of these forms are read as the mark.
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 _NONCE_BYTES = 4
 
@@ -52,12 +54,21 @@ class Mark:
     def __init__(self, nonce: str) -> None:
         self.nonce = nonce
         self.line = f"⟦call {nonce}⟧"
-        tokens = (_OPEN, ("call", "Call", "CALL"), _SPACE, (nonce,), _CLOSE)
-        whole = "".join(any_of(token) for token in tokens)
-        begun = begun_pattern(tokens)
-        self._opening = re.compile(f"{_BEFORE}(?:{_FENCE})?{whole}")
-        self._begun = re.compile(f"{_BEFORE}(?:{_FENCE_BEGUN}|(?:{_FENCE})?{begun})")
-        self.most_held = MOST_BEFORE + _MOST_FENCE + sum(max(map(len, each)) for each in tokens)
+        self._tokens = (_OPEN, ("call", "Call", "CALL"), _SPACE, (nonce,), _CLOSE)
+        self.most_held = (
+            MOST_BEFORE + _MOST_FENCE + sum(max(map(len, each)) for each in self._tokens)
+        )
+
+    # Compiled with the first answer, which takes a millisecond; to write, the line is enough.
+    @cached_property
+    def _opening(self) -> re.Pattern[str]:
+        whole = "".join(any_of(token) for token in self._tokens)
+        return re.compile(f"{_BEFORE}(?:{_FENCE})?{whole}")
+
+    @cached_property
+    def _begun(self) -> re.Pattern[str]:
+        begun = begun_pattern(self._tokens)
+        return re.compile(f"{_BEFORE}(?:{_FENCE_BEGUN}|(?:{_FENCE})?{begun})")
 
     def find(self, text: str, start: int = 0) -> re.Match[str] | None:
         """The first mark, with what stands before it and is no content."""
@@ -92,8 +103,17 @@ def run_before(text: str, end: int) -> int:
 
 
 def new_nonce() -> str:
-    """A nonce for a new conversation; it is stored with it."""
+    """A nonce for a session that nothing continues."""
     return secrets.token_hex(_NONCE_BYTES)
+
+
+def nonce_of(key_digest: bytes, conversation: str) -> str:
+    """The nonce of a conversation, which nobody can tell who has not got its API key.
+
+    Derived, so that each worker has it without a look at what is stored.
+    """
+    words = f"gbproxy tool calls {conversation}".encode()
+    return hmac.digest(key_digest, words, "sha256")[:_NONCE_BYTES].hex()
 
 
 def begun_pattern(tokens: Sequence[Sequence[str]]) -> str:

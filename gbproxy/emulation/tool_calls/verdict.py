@@ -48,17 +48,6 @@ class Report:
         """The answer was a text, and nothing had to be done about it."""
         return self.step is Step.TEXT and self.turns == 1
 
-    def log_fields(self) -> dict[str, object]:
-        """Of the event `tool.emulated`; nothing of what was said."""
-        return {
-            "form": "+".join(sorted(self.reading.forms)) or None,
-            "repairs": sorted(self.reading.repairs),
-            "turns": self.turns,
-            "calls": self.reading.calls,
-            "cut": self.reading.is_cut,
-            "outcome": self.step.value,
-        }
-
 
 def decide(outcome: Outcome, tools: Tools, *, can_correct: bool) -> Step:
     """The next step of the repair. `can_correct`: the answer may be asked for once more."""

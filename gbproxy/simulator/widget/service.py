@@ -26,6 +26,7 @@ from gbproxy.simulator.widget.assist import Question, read_question, stream_answ
 from gbproxy.simulator.widget.elements import ElementStream, arranged
 from gbproxy.simulator.widget.gates import HOSTS, BadTokenError, Keys, base_of, bearer
 from gbproxy.simulator.widget.model import ModelAnswer, reply_to
+from gbproxy.simulator.widget.obedient import follow
 from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, is_dash, own_id
 from gbproxy.simulator.widget.switches import WidgetSwitches
 from gbproxy.simulator.widget.verbs import REQUEST_KEYS, ControlVerbs, read_envelope
@@ -202,7 +203,7 @@ class WidgetService:
         session.asked.append(turn)
         script = question.instead or self._context.scripts.take(STREAM, account.csesidx)
         if script is None:
-            script = stream_answer(self._answer_to(question), switches)
+            script = stream_answer(self._answer_to(question, session, switches), switches)
         stream = ElementStream(
             switches=switches,
             now=self._context.now,
@@ -234,9 +235,12 @@ class WidgetService:
             raise invalid(f"Invalid resource name: {name!r}.")
         self.sessions.create(account, location_of(account, switches), session_id=chosen)
 
-    def _answer_to(self, question: Question) -> ModelAnswer:
+    def _answer_to(
+        self, question: Question, session: Session, switches: WidgetSwitches
+    ) -> ModelAnswer:
         """The model's answer, with a file only where the tools allow one or ask for it."""
-        answer = self.model(question.text)
+        told = follow(session.queries, switches.tool_manner, switches.json_manner)
+        answer = told or self.model(question.text)
         if question.tools == {"videoGenerationSpec"}:
             return replace(answer, media="video/mp4")
         if question.tools == {"imageGenerationSpec"} or "image" in (question.model_id or ""):

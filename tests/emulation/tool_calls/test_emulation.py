@@ -12,6 +12,7 @@ from gbproxy.domain.events import Done, FinishReason, Flush, ThoughtDelta
 from gbproxy.domain.tools import Tools
 from gbproxy.emulation.pipeline import CorrectionNeeded
 from gbproxy.emulation.tool_calls.emulation import ToolEmulation
+from gbproxy.emulation.tool_calls.reader import Reading
 from gbproxy.emulation.tool_calls.verdict import NOTE, Step
 from gbproxy.errors import ToolCallMissing
 from tests.support.tool_calls import (
@@ -187,7 +188,7 @@ def test_an_answer_is_not_read_beyond_its_calls() -> None:
 
     assert told(used.read(events(), True)) == [OSLO, Done("tool_calls")]
     assert read[-1] == "\nResult"
-    assert used.report.log_fields()["cut"] is True
+    assert used.report.reading.is_cut
 
 
 # Asking once more
@@ -205,14 +206,8 @@ def test_a_wrong_call_is_asked_for_once_more_with_what_is_wrong() -> None:
     assert "'city' is a required property" in text_of(*written)
     assert MARK.line in text_of(*written)
     assert events == [OSLO, Done("tool_calls")]
-    assert used.report.log_fields() == {
-        "form": "mark",
-        "repairs": [],
-        "turns": 2,
-        "calls": 1,
-        "cut": False,
-        "outcome": "calls",
-    }
+    assert (used.report.turns, used.report.step) == (2, Step.CALLS)
+    assert used.report.reading == Reading(calls=1, forms={"mark"})
 
 
 def test_it_is_asked_for_once_only_then_a_note_stands_in_its_place() -> None:
@@ -297,6 +292,5 @@ def test_what_was_mended_is_told_to_the_log() -> None:
         f"{MARK.line}\n{{'name': 'default_api.get_weather', 'arguments': {{'city': 'Oslo',}}}}",
     )
 
-    fields = used.report.log_fields()
-    assert fields["form"] == "mark+unfenced"
-    assert set(fields["repairs"]) >= {"python", "prefix"}  # type: ignore[call-overload]
+    assert used.report.reading.forms == {"mark", "unfenced"}
+    assert used.report.reading.repairs >= {"python", "prefix"}
