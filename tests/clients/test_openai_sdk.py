@@ -5,6 +5,7 @@ said.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, get_type_hints
 
@@ -13,6 +14,7 @@ import pytest
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from pydantic import BaseModel
 
 from gbproxy.simulator import (
     Fin,
@@ -172,6 +174,97 @@ def test_sources_of_a_search(client: openai.OpenAI, upstream: SharedUpstream) ->
         found for delta in deltas if (found := (delta.model_extra or {}).get("annotations"))
     ]
     assert streamed == [annotation.model_dump() for annotation in message.annotations]
+
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+ABOUT_OSLO: Any = [{"role": "user", "content": "What is the weather in Oslo?"}]
+
+
+class Fact(BaseModel):
+    capital: str
+
+
+def test_a_call_and_its_result(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    called = client.chat.completions.create(model=USED, messages=ABOUT_OSLO, tools=[WEATHER])
+    [choice] = called.choices
+    assert choice.message.tool_calls is not None
+    [call] = choice.message.tool_calls
+    assert call.type == "function"
+    history = [
+        *ABOUT_OSLO,
+        choice.message,
+        {"role": "tool", "tool_call_id": call.id, "content": "4 C"},
+    ]
+    answered = client.chat.completions.create(model=USED, messages=history, tools=[WEATHER])
+
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+    assert json.loads(call.function.arguments) == {"city": "Oslo"}
+    assert answered.choices[0].message.content == "It says: 4 C"
+    assert len(used_sessions(upstream)) == 1
+
+
+def test_a_streamed_call_is_put_together(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(
+        model=USED, messages=ABOUT_OSLO, tools=[WEATHER], tool_choice="required"
+    ) as stream:
+        kinds = [event.type for event in stream]
+        [choice] = stream.get_final_completion().choices
+
+    assert "tool_calls.function.arguments.done" in kinds
+    assert choice.message.tool_calls is not None
+    [call] = choice.message.tool_calls
+    assert call.function.parsed_arguments == {"city": "Oslo"}
+
+
+def test_an_answer_is_parsed_into_a_model(client: openai.OpenAI) -> None:
+    asked: Any = [{"role": "user", "content": "What is the capital, Oslo?"}]
+    whole = client.chat.completions.parse(model=USED, messages=asked, response_format=Fact)
+    with client.chat.completions.stream(model=USED, messages=asked, response_format=Fact) as stream:
+        streamed = stream.get_final_completion()
+
+    assert whole.choices[0].message.parsed == Fact(capital="Oslo")
+    assert streamed.choices[0].message.parsed == Fact(capital="Oslo")
+
+
+def test_an_answer_that_cannot_be_parsed_is_a_refusal(
+    client: openai.OpenAI, upstream: SharedUpstream
+) -> None:
+    upstream.set(json_manner="never")
+
+    [choice] = client.chat.completions.parse(
+        model=USED, messages=ASKED, response_format=Fact
+    ).choices
+
+    assert choice.message.parsed is None
+    assert choice.message.refusal
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_several_answers(client: openai.OpenAI, upstream: SharedUpstream, stream: bool) -> None:
+    upstream.script(*answer(*FRAGMENTS), times=2)
+    texts = ["", ""]
+
+    if stream:
+        for chunk in client.chat.completions.create(model=USED, messages=ASKED, n=2, stream=True):
+            for choice in chunk.choices:
+                texts[choice.index] += choice.delta.content or ""
+    else:
+        found = client.chat.completions.create(model=USED, messages=ASKED, n=2).choices
+        texts = [choice.message.content or "" for choice in found]
+
+    assert texts == [TEXT, TEXT]
 
 
 def test_models(client: openai.OpenAI) -> None:
