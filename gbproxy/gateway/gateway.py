@@ -173,16 +173,17 @@ class Gateway:
                     transform.apply(pipeline.read(source, may_correct=state.may_correct))
                 ) as events,
             ):
+                has_started = state.output_started
                 for event in events:
                     if isinstance(event, SessionNamed):
                         turn.name(event.name)
                         continue
-                    if not state.output_started:
+                    if not has_started:
                         # Until there is something to show, a failure is still a plain error, and
                         # another attempt may follow.
                         if isinstance(event, Flush):
                             continue
-                        state.output_started = True
+                        has_started = state.output_started = True
                         failover.begun()
                         self._note_start(state, model, account)
                         yield Started(model.id)

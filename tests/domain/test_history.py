@@ -28,6 +28,7 @@ from gbproxy.domain.tools import canonical_arguments
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 MODEL = "gemini-auto"
+STORED_BY_OLDER_VERSIONS = "3c488f0f1f820903d3d4b6e71c7a5b6192678fc7206b53d1eeacb258c40bf243"
 
 texts = st.text(
     alphabet=st.one_of(
@@ -199,6 +200,24 @@ def test_calls_behind_a_long_text_count_too() -> None:
     answer = answered(head(), (), collected.result(), (call,))
 
     assert answer == extended(head(), (Message("assistant", (TextPart(text * 3), call)),))
+
+
+def test_a_history_without_tools_has_the_digest_that_older_versions_have_stored() -> None:
+    stored = digest(KEY, MODEL, ("Be brief.",), ()).hex()
+
+    assert stored == STORED_BY_OLDER_VERSIONS
+
+
+def test_what_a_conversation_was_told_last_is_known() -> None:
+    base = digest(KEY, MODEL, ("S",), (), b"tools")
+
+    assert has_instructions(base, KEY, ("S",), b"tools")
+    assert has_instructions(base, KEY, ())
+    for system, form in ((("S",), b""), (("S",), b"others"), ((), b"tools")):
+        assert not has_instructions(base, KEY, system, form)
+        told = with_system(base, KEY, system, form)
+        assert has_instructions(told, KEY, system, form)
+        assert told != base
 
 
 def test_what_was_said_of_tools_counts() -> None:
