@@ -11,7 +11,7 @@ from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.chat import TextPart
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import UpstreamRequest
-from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES
+from gbproxy.upstreams.stream_assist.response import MAX_ANSWER_BYTES
 from gbproxy.upstreams.widget.credential import credential_of
 from gbproxy.upstreams.widget.session_names import SessionForm
 
