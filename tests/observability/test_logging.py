@@ -144,7 +144,7 @@ def test_a_value_that_json_does_not_know_is_written_somehow(
             st.none()
             | st.booleans()
             | st.integers()
-            | st.floats(allow_nan=False)
+            | st.floats(allow_nan=False, allow_infinity=False)
             | st.text(st.characters(codec="utf-8")),
             lambda inner: (
                 st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
