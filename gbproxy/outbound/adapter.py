@@ -1,23 +1,18 @@
-"""The transport: requests' HTTPAdapter with one TLS context, and requests prepared without what a
-Session would add.
-"""
+"""The pools of connections, as requests' HTTPAdapter finds them, with one TLS context."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import certifi
-import requests
 import requests.adapters
-from requests.cookies import RequestsCookieJar
 from urllib3.connection import HTTPConnection
 
-from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
+from gbproxy.outbound.pools import POOLS, SOCKS_POOLS
+from gbproxy.outbound.request_head import prepared
 from gbproxy.settings.network import ProxyAddress
 
 # By default the system buffers up to 32 MB of each answer that is not read.
@@ -32,14 +27,15 @@ class Adapter(requests.adapters.HTTPAdapter):
     """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10
     ms each time.
 
-    For one proxy, or none. It keeps no cookies of an answer: `set_cookies` reads the header.
+    For one proxy, or none.
     """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
         self._context = _tls_context(ca_bundle)
         self._proxy = proxy
+        self._proxies = {"http": proxy.url, "https": proxy.url} if proxy is not None else {}
         # by address: to find one takes a tenth of what sending a request takes
-        self._pools: dict[str | None, Any] = {}
+        self._pools: dict[str, Any] = {}
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -68,33 +64,17 @@ class Adapter(requests.adapters.HTTPAdapter):
         authorization = self._proxy.authorization if self._proxy is not None else None
         return {"Proxy-Authorization": authorization} if authorization is not None else {}
 
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-    ) -> Any:
-        pool = self._pools.get(request.url)
+    def pool(self, url: str) -> Any:
+        """The connections to the host of `url`. Raises what requests and urllib3 raise."""
+        pool = self._pools.get(url)
         if pool is None or pool.pool is None:  # None: it was closed
-            pool = super().get_connection_with_tls_context(request, *args, **kwargs)
+            pool = self.get_connection_with_tls_context(
+                prepared("GET", url, {}), verify=True, proxies=self._proxies
+            )
             if len(self._pools) >= _KNOWN_URLS:
                 self._pools.clear()
-            self._pools[request.url] = pool
+            self._pools[url] = pool
         return pool
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        response = requests.Response()
-        response.status_code = resp.status
-        response.headers = resp.headers  # in any case, too
-        response.raw = resp
-        response.reason = resp.reason
-        response.url = req.url or ""
-        response.request = req
-        response.connection = self
-        return response
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave trust to the context, which requires a valid certificate and the right host
-        name.
-        """
-        conn.cert_reqs = "CERT_REQUIRED"
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -112,26 +92,3 @@ def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
 def _has_ca_directory() -> bool:
     capath = ssl.get_default_verify_paths().capath
     return capath is not None and any(Path(capath).iterdir())
-
-
-def prepared(
-    method: str, url: str, headers: Mapping[str, str], body: bytes | None
-) -> requests.PreparedRequest:
-    """A request ready to be sent. The few addresses that are asked are normalized once.
-
-    Raises requests' InvalidURL, InvalidHeader and the like.
-    """
-    request = requests.PreparedRequest()
-    request.method = method
-    request.url = _normalized_url(url)
-    request.prepare_headers(headers)
-    request._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
-    request.body = body
-    if body is not None:
-        request.headers["Content-Length"] = str(len(body))
-    return request
-
-
-@lru_cache(maxsize=1024)
-def _normalized_url(url: str) -> str | None:
-    return requests.Request("GET", url).prepare().url

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
-import urllib3
-
 from gbproxy.errors import UpstreamTimeout
 
 _LEAST_S = 0.001  # 0 means other things to sockets
@@ -48,25 +46,17 @@ def calls_end_at(moment: float) -> Iterator[None]:
         _end.reset(token)
 
 
-class Deadline(urllib3.Timeout):
-    """One call's timeouts, and its deadline on the monotonic clock. urllib3 asks for what is left
-    of it.
-    """
+class Deadline:
+    """One call's timeouts, and its deadline on the monotonic clock."""
 
     def __init__(self, timeouts: Timeouts, latest: float) -> None:
         """`latest`: the end of the client's whole request, on the monotonic clock."""
-        super().__init__()
         self.timeouts = timeouts
         self.until = min(time.monotonic() + timeouts.request_s, latest, _end.get())
 
-    def clone(self) -> Deadline:
-        return self
-
-    def start_connect(self) -> float:
-        return time.monotonic()
-
     @property
     def connect_timeout(self) -> float:
+        """Seconds to connect, and for each step of sending."""
         return self._at_most(self.timeouts.connect_s)
 
     @property
