@@ -152,9 +152,9 @@ def is_quiet(sock: Any) -> bool:
     """True if nothing has come to an idle connection but session tickets, which TLS 1.3 sends after
     the handshake. Anything else is its end, or bytes that no request asked for.
 
-    Asks the socket itself: urllib3 would poll, which under gevent takes 40 µs of its loop's work.
-    Never left out: an answer to nobody (408) may have come at any moment, and would be taken for
-    the next request's.
+    Asks the socket itself: to poll it goes through gevent's loop (saves 14 µs of a call). Never
+    left out, however young the connection is: an answer to nobody (408) may come at any moment, and
+    would be taken for the next request's.
     """
     try:
         sock.settimeout(0)

@@ -28,8 +28,8 @@ from gbproxy.outbound.timeouts import Deadline
 
 class Pool(urllib3.HTTPConnectionPool):
     """Exchanges requests for answers past `urlopen` and http.client, which check and encode each
-    header again, send head and body apart, and wrap the answer three times: saves 300 µs of a call
-    with what `request_head` and `answer` save.
+    header again, send head and body apart, and wrap the answer three times: saves 240 µs of a call
+    beside what the request's head and the answer's save.
     """
 
     ConnectionCls: type[Any] = Connection
