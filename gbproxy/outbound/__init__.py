@@ -1,8 +1,8 @@
 """The one way to other people's HTTP: timeouts, proxy, TLS, errors.
 
-Requests go straight through `HTTPAdapter`, without a `requests.Session`: a session would carry
-cookies from one account to another, follow redirects and read proxies and netrc from the
-environment. Here none of that can happen.
+requests checks what is sent, and its `HTTPAdapter` finds the connections, which urllib3 opens and
+pools. There is no `requests.Session`: it would carry cookies from one account to another, follow
+redirects and read proxies and netrc from the environment. Here none of that can happen.
 """
 
 from gbproxy.outbound.client import MAX_BODY_BYTES, HttpClient, Reply, StreamedReply
