@@ -81,6 +81,18 @@ class HttpClient:
         body: bytes | None,
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
+        # Of the request nothing is held while the answer arrives.
+        with closing(self._ask(method, url, headers, body, timeouts)) as reply:
+            yield reply
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeouts: Timeouts,
+    ) -> StreamedReply:
         context = request_context.current()
         deadline = Deadline(timeouts, context.until)
         if deadline.is_over():
@@ -103,8 +115,7 @@ class HttpClient:
                 raise
         finally:
             context.end_wait()
-        with closing(StreamedReply(answer, deadline)) as reply:
-            yield reply
+        return StreamedReply(answer, deadline)
 
     def prewarm(self, url: str) -> None:
         """Open a connection to the host of `url` unless one stands ready; no request is sent.
