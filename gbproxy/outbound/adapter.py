@@ -1,4 +1,4 @@
-"""The pools of connections, as requests' HTTPAdapter finds them, with one TLS context."""
+"""The transport: requests' HTTPAdapter with one TLS context, over our pools of connections."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+import requests
 import requests.adapters
 from urllib3.connection import HTTPConnection
 
+from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.pools import POOLS, SOCKS_POOLS
-from gbproxy.outbound.request_head import prepared
 from gbproxy.settings.network import ProxyAddress
 
 # By default the system buffers up to 32 MB of each answer that is not read.
@@ -27,15 +28,15 @@ class Adapter(requests.adapters.HTTPAdapter):
     """An HTTPAdapter with one TLS context for all its connections: reading the CA bundle costs 10
     ms each time.
 
-    For one proxy, or none.
+    For one proxy, or none. It keeps no cookies of an answer: `set_cookies` reads the header.
     """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
         self._context = _tls_context(ca_bundle)
         self._proxy = proxy
-        self._proxies = {"http": proxy.url, "https": proxy.url} if proxy is not None else {}
-        # by address: to find one takes a tenth of what sending a request takes
-        self._pools: dict[str, Any] = {}
+        # By address: to look for one, and to take the address apart, takes longer than sending.
+        self._pools: dict[str | None, Any] = {}
+        self._targets: dict[str | None, str] = {}
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -64,17 +65,46 @@ class Adapter(requests.adapters.HTTPAdapter):
         authorization = self._proxy.authorization if self._proxy is not None else None
         return {"Proxy-Authorization": authorization} if authorization is not None else {}
 
-    def pool(self, url: str) -> Any:
-        """The connections to the host of `url`. Raises what requests and urllib3 raise."""
-        pool = self._pools.get(url)
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> Any:
+        pool = self._pools.get(request.url)
         if pool is None or pool.pool is None:  # None: it was closed
-            pool = self.get_connection_with_tls_context(
-                prepared("GET", url, {}), verify=True, proxies=self._proxies
-            )
-            if len(self._pools) >= _KNOWN_URLS:
-                self._pools.clear()
-            self._pools[url] = pool
+            pool = super().get_connection_with_tls_context(request, *args, **kwargs)
+            _keep(self._pools, request.url, pool)
         return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        target = self._targets.get(request.url)
+        if target is None:
+            target = super().request_url(request, proxies)
+            _keep(self._targets, request.url, target)
+        return target
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave trust to the context, which requires a valid certificate and the right host
+        name.
+        """
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Give requests' response over an answer of our pools, as `raw`."""
+        answer: Answer = resp
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers = answer.headers  # type: ignore[assignment]  # in any case, too
+        response.raw = answer
+        response.reason = answer.reason
+        response.url = req.url or ""
+        response.request = req
+        response.connection = self
+        return response
+
+
+def _keep(known: dict[str | None, Any], url: str | None, value: Any) -> None:
+    if len(known) >= _KNOWN_URLS:
+        known.clear()
+    known[url] = value
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import requests
 import urllib3
@@ -22,7 +21,7 @@ from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.body import Body, ObservedBody, body_of
 from gbproxy.outbound.errors import reraise
 from gbproxy.outbound.pools import prewarm
-from gbproxy.outbound.request_head import Headers, encoded
+from gbproxy.outbound.request_head import prepared
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts
 from gbproxy.settings.network import ProxyAddress
 
@@ -46,6 +45,7 @@ class HttpClient:
         self._timeouts = timeouts
         self._call_timeouts = timeouts.of_call()
         address = ProxyAddress.parse(proxy) if proxy else None
+        self._proxies = {"http": address.url, "https": address.url} if address else {}
         self._adapter = Adapter(ca_bundle, pool_size, address)
 
     def request(
@@ -81,8 +81,9 @@ class HttpClient:
         body: bytes | None,
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
-        # Of the request nothing is held while the answer arrives.
-        with closing(self._ask(method, url, headers, body, timeouts)) as reply:
+        reply = self._ask(method, url, headers, body, timeouts)
+        del headers, body  # of the request nothing is held while the answer arrives
+        with closing(reply):
             yield reply
 
     def _ask(
@@ -100,22 +101,22 @@ class HttpClient:
         context.begin_wait()
         if context.trace is not None:
             headers = {**headers, "traceparent": context.trace.header}
-        is_sent = False
         try:
-            pool = self._adapter.pool(url)
-            request = encoded(method, url, headers, body, _proxy_headers(pool))
-            connection = pool.take(deadline)
-            is_sent = True
-            answer = pool.exchange(connection, method, request, deadline)
+            response = self._adapter.send(
+                prepared(method, url, headers, body),
+                stream=True,
+                timeout=deadline,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
+                proxies=self._proxies,
+            )
         except Exception as error:  # noqa: BLE001  raised again, in our words
             try:
                 reraise(error, deadline)
             except GatewayError as ours:
-                ours.was_taken = is_sent
+                ours.was_taken = deadline.has_connection
                 raise
         finally:
             context.end_wait()
-        return StreamedReply(answer, deadline)
+        return StreamedReply(response, deadline)
 
     def prewarm(self, url: str) -> None:
         """Open a connection to the host of `url` unless one stands ready; no request is sent.
@@ -134,18 +135,13 @@ class HttpClient:
 
     def pool(self, url: str) -> urllib3.HTTPConnectionPool:
         """The connections to the host of `url`. Raises what requests and urllib3 raise."""
-        pool: urllib3.HTTPConnectionPool = self._adapter.pool(url)
+        pool: urllib3.HTTPConnectionPool = self._adapter.get_connection_with_tls_context(
+            prepared("GET", url, {}), verify=True, proxies=self._proxies
+        )
         return pool
 
     def close(self) -> None:
         self._adapter.close()
-
-
-def _proxy_headers(pool: Any) -> Headers | None:
-    """What a proxy is told that passes the requests of this pool on; None for a tunnel."""
-    if pool.proxy is None or pool.scheme != "http":
-        return None
-    return tuple(pool.proxy_headers.items())
 
 
 def _not_taken(error: GatewayError) -> GatewayError:
@@ -164,9 +160,12 @@ class Reply:
 
 
 class StreamedReply:
-    """An answer whose body is still arriving."""
+    """An answer whose body is still arriving. Of requests' response only the answer is kept: the
+    rest (the request, cookies) is 6 KB, for as long as an answer may take.
+    """
 
-    def __init__(self, answer: Answer, deadline: Deadline) -> None:
+    def __init__(self, response: requests.Response, deadline: Deadline) -> None:
+        answer: Answer = response.raw  # type: ignore[assignment]  # that of our pools
         self.status = answer.status
         self.reason = answer.reason
         self._answer = answer

@@ -6,6 +6,7 @@ import ssl
 from http.client import HTTPException
 from typing import NoReturn
 
+import requests
 import socks  # type: ignore[import-untyped]
 import urllib3.exceptions
 
@@ -18,6 +19,9 @@ def reraise(error: Exception, deadline: Deadline) -> NoReturn:
 
     Their messages hold addresses and are not passed on.
     """
+    if isinstance(error, requests.RequestException):
+        # What it is about is the reason that requests has wrapped.
+        error = next((known for known in error.args if isinstance(known, Exception)), error)
     match error:
         # A refused connection is of this class, too.
         case urllib3.exceptions.ConnectTimeoutError() if not isinstance(

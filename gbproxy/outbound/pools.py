@@ -1,10 +1,11 @@
-"""urllib3's pools of connections, which exchange a request for an answer; a connection comes back
-unless its answer did not end exactly.
+"""urllib3's pools of connections, through which requests sends: they exchange a request for an
+answer. A connection comes back unless its answer did not end exactly.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 
@@ -23,26 +24,49 @@ from gbproxy.outbound.connections import (
     SocksConnection,
 )
 from gbproxy.outbound.reader import reader_of
+from gbproxy.outbound.request_head import encoded
 from gbproxy.outbound.timeouts import Deadline
 
 
 class Pool(urllib3.HTTPConnectionPool):
-    """Exchanges requests for answers past `urlopen` and http.client, which check and encode each
-    header again, send head and body apart, and wrap the answer three times: saves 240 µs of a call
-    beside what the request's head and the answer's save.
+    """Exchanges requests for answers in an `urlopen` of its own. urllib3's and http.client check
+    and encode each header again, send head and body apart, and wrap the answer three times: saves
+    220 µs of a call beside what the request's head and the answer's save.
     """
 
     ConnectionCls: type[Any] = Connection
 
-    def take(self, deadline: Deadline) -> Any:
-        """Take a connection that is open. Raises what urllib3, http.client and the system raise;
-        nothing was sent then.
+    def urlopen(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *_: Any,
+        timeout: Deadline,
+        **__: Any,
+    ) -> Answer:
+        """Send a request as requests' HTTPAdapter wants it done, and give the answer as soon as its
+        head is in: it is not followed, tried again, decoded or read ahead.
+
+        Raises what urllib3, http.client and the system raise; `timeout.has_connection` tells if
+        there was a connection then.
         """
+        # A proxy that passes requests on is told the whole address; else it makes a tunnel.
+        is_passed_on = self.proxy is not None and not url.startswith("/")
+        proxy_headers = tuple(self.proxy_headers.items()) if is_passed_on else ()
+        request = encoded(method, url, headers or {}, body, proxy_headers)
+        connection = self._take(timeout, by_tunnel=self.proxy is not None and not is_passed_on)
+        timeout.has_connection = True
+        return self._exchange(connection, method, request, timeout)
+
+    def _take(self, deadline: Deadline, *, by_tunnel: bool) -> Any:
+        """Take a connection that is open. Raises what urllib3, http.client and the system raise."""
         connection: Any = self._get_conn()
         if connection.is_closed:
             connection.timeout = deadline.connect_timeout
             try:
-                self.open(connection)
+                self.open(connection, by_tunnel=by_tunnel)
             except BaseException as error:
                 is_the_proxy_s = connection.proxy and not connection.has_connected_to_proxy
                 self._give_back(connection, is_reusable=False)
@@ -51,14 +75,16 @@ class Pool(urllib3.HTTPConnectionPool):
                 raise
         return connection
 
-    def open(self, connection: Any) -> None:
-        """Connect, through the proxy's tunnel where there is one. Raises as `take` does."""
-        if self.proxy is not None and self.scheme == "https":
+    def open(self, connection: Any, *, by_tunnel: bool) -> None:
+        """Connect, through a tunnel that the proxy makes if `by_tunnel`. Raises what urllib3,
+        http.client and the system raise.
+        """
+        if by_tunnel:
             self._prepare_proxy(connection)
         else:
             connection.connect()
 
-    def exchange(self, connection: Any, method: str, request: bytes, deadline: Deadline) -> Answer:
+    def _exchange(self, connection: Any, method: str, request: bytes, deadline: Deadline) -> Answer:
         """Send a request, head and body, and read the head of its answer. The connection comes back
         with the answer's end. Raises what the system and http.client raise, and ProtocolError.
         """
@@ -120,7 +146,7 @@ def prewarm(pool: Any, connect_s: float) -> None:
     try:
         if not connection.is_connected:
             connection.timeout = connect_s
-            pool.open(connection)
+            pool.open(connection, by_tunnel=pool.proxy is not None and pool.scheme == "https")
     except BaseException:
         connection.close()
         raise

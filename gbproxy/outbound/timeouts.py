@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
+import urllib3
+
 from gbproxy.errors import UpstreamTimeout
 
 _LEAST_S = 0.001  # 0 means other things to sockets
@@ -46,12 +48,16 @@ def calls_end_at(moment: float) -> Iterator[None]:
         _end.reset(token)
 
 
-class Deadline:
-    """One call's timeouts, and its deadline on the monotonic clock."""
+class Deadline(urllib3.Timeout):
+    """One call's timeouts, and its deadline on the monotonic clock; requests takes urllib3's kind
+    of timeout as it is.
+    """
 
     def __init__(self, timeouts: Timeouts, latest: float) -> None:
         """`latest`: the end of the client's whole request, on the monotonic clock."""
+        super().__init__()
         self.timeouts = timeouts
+        self.has_connection = False  # True: the upstream may have taken the request
         self.until = min(time.monotonic() + timeouts.request_s, latest, _end.get())
 
     @property
