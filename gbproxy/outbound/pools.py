@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from http.client import HTTPException
 from typing import Any
 
@@ -23,7 +24,7 @@ from gbproxy.outbound.connections import (
     SecureSocksConnection,
     SocksConnection,
 )
-from gbproxy.outbound.reader import reader_of
+from gbproxy.outbound.reader import SocketReader
 from gbproxy.outbound.request_head import encoded
 from gbproxy.outbound.timeouts import Deadline
 
@@ -127,6 +128,20 @@ class _SecureSocksPool(_SecurePool, SOCKSHTTPSConnectionPool):
 
 POOLS = {"http": Pool, "https": _SecurePool}
 SOCKS_POOLS = {"http": _SocksPool, "https": _SecureSocksPool}
+
+
+def reader_of(sock: Any, until: float) -> SocketReader:
+    """The cheapest reader for this socket; gevent is loaded for its own sockets alone."""
+    return _reader_kind(type(sock).__mro__)(sock, until)
+
+
+@cache
+def _reader_kind(kinds: tuple[type, ...]) -> type[SocketReader]:
+    if any(kind.__module__.startswith("gevent.") for kind in kinds):
+        from gbproxy.outbound.gevent_reader import GeventReader
+
+        return GeventReader
+    return SocketReader
 
 
 def prewarm(pool: Any, connect_s: float) -> None:

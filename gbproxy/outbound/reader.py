@@ -63,20 +63,6 @@ class SocketReader:
             raise TimeoutError("timed out")
 
 
-def reader_of(sock: Any, until: float) -> SocketReader:
-    """The cheapest reader for this socket; gevent is loaded for its own sockets alone."""
-    return _reader_kind(type(sock).__mro__)(sock, until)
-
-
-@cache
-def _reader_kind(kinds: tuple[type, ...]) -> type[SocketReader]:
-    if any(kind.__module__.startswith("gevent.") for kind in kinds):
-        from gbproxy.outbound.gevent_reader import GeventReader
-
-        return GeventReader
-    return SocketReader
-
-
 def has_buffered(sock: Any) -> bool:
     """True if TLS holds bytes that were not read yet, which no poll of the socket shows."""
     return _buffer_check(type(sock).__mro__)(sock)

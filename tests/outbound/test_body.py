@@ -19,7 +19,7 @@ from urllib3.exceptions import DecodeError, HTTPError, IncompleteRead, ProtocolE
 
 from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.body import READ_SIZE, body_of
-from gbproxy.outbound.reader import reader_of
+from gbproxy.outbound.pools import reader_of
 
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 TEXT = "Hello, 世界 👨‍👩‍👧! ".encode() * 3
