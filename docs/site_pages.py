@@ -25,7 +25,7 @@ FILES = (
     "LICENSE", "conf/env.example", "conf/compose.yaml", "conf/nginx.conf",
     "conf/prometheus-rules.yaml", "bench/baseline.json",
     "bench/peers/answers.py", "bench/peers/bare.py", "bench/peers/fastapi_aiohttp.py",
-    "bench/peers/fastapi_httpx.py",
+    "bench/peers/fastapi_httpx.py", "bench/results/documented.svg",
 )  # fmt: skip
 
 
@@ -39,10 +39,7 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages and files from outside docs/."""
     from mkdocs.structure.files import File
 
-    charts = [
-        str(path.relative_to(ROOT)) for path in (ROOT / "bench/results").glob("documented.svg")
-    ]
-    for name in (*PAGES, *FILES, *charts):
+    for name in (*PAGES, *FILES):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
 

@@ -34,8 +34,8 @@ from gbproxy.domain.models import Catalogue, Model
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
+from gbproxy.rate_limits import open_store
 from gbproxy.rate_limits.limiter import Limiter, Rules
-from gbproxy.rate_limits.store import open_store
 from gbproxy.services import Services, Storage
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from gbproxy.domain.models import built_in_names
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.outbound import HttpClient, Timeouts
-from gbproxy.rate_limits.store import open_store
+from gbproxy.rate_limits import open_store
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare

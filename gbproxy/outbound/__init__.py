@@ -1,8 +1,9 @@
 """The one way to other people's HTTP: timeouts, proxy, TLS, errors.
 
-Requests go straight through `HTTPAdapter`, without a `requests.Session`: a session would carry
-cookies from one account to another, follow redirects and read proxies and netrc from the
-environment. Here none of that can happen.
+requests sends: a `PreparedRequest` goes through its `HTTPAdapter` to urllib3's pools, whose
+connections exchange it for an answer (`urlopen` in pools.py), which comes back in requests'
+`Response`. There is no `requests.Session`: it would carry cookies from one account to another,
+follow redirects and read proxies and netrc from the environment. Here none of that can happen.
 """
 
 from gbproxy.outbound.client import MAX_BODY_BYTES, HttpClient, Reply, StreamedReply

@@ -1,23 +1,19 @@
-"""The transport: requests' HTTPAdapter with one TLS context, and requests prepared without what a
-Session would add.
-"""
+"""The transport: requests' HTTPAdapter with one TLS context, over our pools of connections."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import certifi
 import requests
 import requests.adapters
-from requests.cookies import RequestsCookieJar
 from urllib3.connection import HTTPConnection
 
-from gbproxy.outbound.connections import POOLS, SOCKS_POOLS
+from gbproxy.outbound.answer import Answer
+from gbproxy.outbound.pools import POOLS, SOCKS_POOLS
 from gbproxy.settings.network import ProxyAddress
 
 # By default the system buffers up to 32 MB of each answer that is not read.
@@ -26,13 +22,6 @@ SOCKET_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024),
 )
 _KNOWN_URLS = 1024
-
-
-class Upload(Protocol):
-    """A body that is made while it is sent; its length in bytes is known before."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[bytes]: ...
 
 
 class Adapter(requests.adapters.HTTPAdapter):
@@ -45,8 +34,9 @@ class Adapter(requests.adapters.HTTPAdapter):
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
         self._context = tls_context(ca_bundle)
         self._proxy = proxy
-        # by address: to find one takes a tenth of what sending a request takes
+        # By address: to look for one, and to take the address apart, takes longer than sending.
         self._pools: dict[str | None, Any] = {}
+        self._targets: dict[str | None, str] = {}
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -81,27 +71,40 @@ class Adapter(requests.adapters.HTTPAdapter):
         pool = self._pools.get(request.url)
         if pool is None or pool.pool is None:  # None: it was closed
             pool = super().get_connection_with_tls_context(request, *args, **kwargs)
-            if len(self._pools) >= _KNOWN_URLS:
-                self._pools.clear()
-            self._pools[request.url] = pool
+            _keep(self._pools, request.url, pool)
         return pool
 
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        response = requests.Response()
-        response.status_code = resp.status
-        response.headers = resp.headers  # in any case, too
-        response.raw = resp
-        response.reason = resp.reason
-        response.url = req.url or ""
-        response.request = req
-        response.connection = self
-        return response
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        target = self._targets.get(request.url)
+        if target is None:
+            target = super().request_url(request, proxies)
+            _keep(self._targets, request.url, target)
+        return target
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave trust to the context, which requires a valid certificate and the right host
         name.
         """
         conn.cert_reqs = "CERT_REQUIRED"
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Give requests' response over an answer of our pools, as `raw`."""
+        answer: Answer = resp
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers = answer.headers  # type: ignore[assignment]  # in any case, too
+        response.raw = answer
+        response.reason = answer.reason
+        response.url = req.url or ""
+        response.request = req
+        response.connection = self
+        return response
+
+
+def _keep(known: dict[str | None, Any], url: str | None, value: Any) -> None:
+    if len(known) >= _KNOWN_URLS:
+        known.clear()
+    known[url] = value
 
 
 def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -120,26 +123,3 @@ def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
 def _has_ca_directory() -> bool:
     capath = ssl.get_default_verify_paths().capath
     return capath is not None and any(Path(capath).iterdir())
-
-
-def prepared(
-    method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None
-) -> requests.PreparedRequest:
-    """A request ready to be sent. The few addresses that are asked are normalized once.
-
-    Raises requests' InvalidURL, InvalidHeader and the like.
-    """
-    request = requests.PreparedRequest()
-    request.method = method
-    request.url = _normalized_url(url)
-    request.prepare_headers(headers)
-    request._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
-    request.body = body  # type: ignore[assignment]  # urllib3 takes any iterable
-    if body is not None:
-        request.headers["Content-Length"] = str(len(body))
-    return request
-
-
-@lru_cache(maxsize=1024)
-def _normalized_url(url: str) -> str | None:
-    return requests.Request("GET", url).prepare().url

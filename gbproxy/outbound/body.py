@@ -1,18 +1,18 @@
 """The body of an HTTP answer, in as few pieces as the network brings.
 
 urllib3 gives one piece for each HTTP chunk, however many of them one read of the socket has
-brought. Here the chunks are taken apart by hand, from the file that http.client reads from, and
-what came together is given together. That file is not part of a public interface: where it is not
-found as expected, the body is read through urllib3.
+brought. Here the chunks are taken apart by hand, and what came together is given together.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import urllib3
 from urllib3.exceptions import DecodeError, IncompleteRead, ProtocolError
 
 from gbproxy.outbound.answer import Answer
@@ -34,17 +34,15 @@ class Body(Protocol):
     def read(self) -> bytes: ...
 
 
-def body_of(raw: Any) -> Body:
-    """The body of a urllib3 response, by the quickest way that fits it."""
-    answer = getattr(raw, "_fp", None)
-    encoding = raw.headers.get("Content-Encoding", "identity").strip().lower()
-    fits = encoding in ("identity", "", "gzip", "x-gzip", "deflate")
-    if not isinstance(answer, Answer) or not answer.chunked or not fits:
-        return _ThroughUrllib3(raw)
-    chunks = _Chunked(raw, answer)
-    return (
-        chunks if encoding in ("identity", "") else _Inflated(chunks, deflate=encoding == "deflate")
-    )
+def body_of(answer: Answer) -> Body:
+    """The body of an answer whose head was read."""
+    framed = _Chunked(answer) if answer.chunked else _Plain(answer)
+    coding = answer.value("content-encoding").lower()
+    if coding in ("", "identity") or answer.length == 0:
+        return framed
+    if coding in ("gzip", "x-gzip", "deflate"):
+        return _Inflated(framed, answer.reader.give_way, deflate=coding == "deflate")
+    return _ThroughUrllib3(framed, answer)
 
 
 class ObservedBody:
@@ -61,22 +59,63 @@ class ObservedBody:
 
 
 class _ThroughUrllib3:
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
+    """Unpacks by what urllib3 knows; what it does not know is given as it is."""
+
+    def __init__(self, body: Body, answer: Answer) -> None:
+        coding = {"Content-Encoding": answer.value("content-encoding")}
+        self._packed = urllib3.HTTPResponse(_File(body), coding, preload_content=False)
 
     def read(self) -> bytes:
-        self._raw._fp.reader.give_way()
-        data: bytes = self._raw.read1(READ_SIZE, decode_content=True)
+        return self._packed.read1(READ_SIZE, decode_content=True)
+
+
+class _File(io.BufferedIOBase):
+    """A body as a file, as far as urllib3 reads from it."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def read1(self, size: int = READ_SIZE, /) -> bytes:
+        """READ_SIZE bytes at most, whatever `size` says; urllib3 asks for as many."""
+        return self._body.read()
+
+
+class _Plain:
+    """Ends by its length, or with the connection."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._left = answer.length
+        self._read_size = _FIRST_READ_SIZE
+        self._data, answer.unread = answer.unread, b""
+        if self._left == 0:
+            answer.end(self._data)
+
+    def read(self) -> bytes:
+        if self._answer.ended:
+            return b""
+        data, self._data = self._data or self._answer.reader.read1(self._read_size), b""
+        self._read_size = min(max(_FIRST_READ_SIZE, 4 * len(data)), READ_SIZE)
+        if self._left is None:
+            if not data:
+                self._answer.end()
+            return data
+        if not data:
+            raise IncompleteRead(0, self._left)
+        behind, data = data[self._left :], data[: self._left]
+        self._left -= len(data)
+        if not self._left:
+            self._answer.end(behind)
         return data
 
 
 class _Chunked:
     """Takes the chunks of the transfer coding apart (RFC 9112, 7.1)."""
 
-    def __init__(self, raw: Any, answer: Answer) -> None:
-        self._raw = raw
+    def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self._read1: Callable[[int], bytes] = answer.fp.read1
+        self._read1 = answer.reader.read1
+        self._came, answer.unread = answer.unread, b""  # with the head
         self._rest = b""  # bytes that are not a whole size line yet
         self._left = 0  # bytes of the running chunk that are still to come, with its line end
         self._ended = False
@@ -87,13 +126,9 @@ class _Chunked:
         while not self._ended:
             if self._fault is not None:
                 raise self._fault
-            data = self._read1(self._read_size)
+            data, self._came = self._came or self._read1(self._read_size), b""
             if not data:
                 raise IncompleteRead(0, 1)
-            if len(data) < self._read_size:
-                # The file has given less than it was asked for, so its buffer is empty: what comes
-                # now can be read below it.
-                self._read1 = self._answer.reader.read1
             # Room for what comes next: large pieces in few reads, and no large buffer for each
             # small piece.
             self._read_size = min(max(_FIRST_READ_SIZE, 4 * len(data)), READ_SIZE)
@@ -105,9 +140,6 @@ class _Chunked:
             if pieces:
                 return b"".join(pieces)
         return b""
-
-    def give_way(self) -> None:
-        self._answer.reader.give_way()
 
     def _split(self, data: bytes, pieces: list[bytes]) -> None:
         """Append the content of the chunks in `data`, which begins where the last one ended."""
@@ -162,11 +194,7 @@ class _Chunked:
                 raise IncompleteRead(0, 1)
             behind += more
         self._ended = True
-        if trailers.end() == len(behind):
-            self._answer.end()
-            self._raw.release_conn()
-        else:  # bytes that belong to nothing: the connection cannot be used again
-            self._raw.close()
+        self._answer.end(behind[trailers.end() :])
 
 
 class _Inflated:
@@ -174,8 +202,9 @@ class _Inflated:
     its head, as some send it.
     """
 
-    def __init__(self, chunks: _Chunked, *, deflate: bool) -> None:
-        self._chunks = chunks
+    def __init__(self, body: Body, give_way: Callable[[], None], *, deflate: bool) -> None:
+        self._body = body
+        self._give_way = give_way
         self._head = b""
         self._packed = b""  # what the last step has left
         self._was_full = False  # there may be more than one step may unpack: zlib keeps some itself
@@ -185,9 +214,9 @@ class _Inflated:
     def read(self) -> bytes:
         while True:
             if self._was_full or self._packed:
-                self._chunks.give_way()
+                self._give_way()
             else:
-                self._packed = self._chunks.read()
+                self._packed = self._body.read()
                 if not self._packed:
                     break
             try:

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import requests
 import urllib3
@@ -17,11 +16,12 @@ import urllib3.exceptions
 
 from gbproxy.errors import GatewayError, UpstreamProtocolError
 from gbproxy.observability import request_context
-from gbproxy.outbound.adapter import Adapter, Upload, prepared
-from gbproxy.outbound.answer import SocketReader
+from gbproxy.outbound.adapter import Adapter
+from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.body import Body, ObservedBody, body_of
-from gbproxy.outbound.connections import prewarm
-from gbproxy.outbound.errors import not_sent, reraise
+from gbproxy.outbound.errors import reraise
+from gbproxy.outbound.pools import prewarm
+from gbproxy.outbound.request_head import Upload, prepared
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts
 from gbproxy.settings.network import ProxyAddress
 
@@ -43,6 +43,7 @@ class HttpClient:
         pool_size: int = 1000,
     ) -> None:
         self._timeouts = timeouts
+        self._call_timeouts = timeouts.of_call()
         address = ProxyAddress.parse(proxy) if proxy else None
         self._proxies = {"http": address.url, "https": address.url} if address else {}
         self._adapter = Adapter(ca_bundle, pool_size, address)
@@ -58,7 +59,7 @@ class HttpClient:
 
         Raises UpstreamTimeout or UpstreamError; any HTTP status is a Reply.
         """
-        with self._stream(method, url, headers, body, self._timeouts.of_call()) as streamed:
+        with self._stream(method, url, headers, body, self._call_timeouts) as streamed:
             return Reply(
                 streamed.status, streamed.headers, streamed.set_cookies, streamed.read_body()
             )
@@ -80,6 +81,19 @@ class HttpClient:
         body: bytes | Upload | None,
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
+        reply = self._ask(method, url, headers, body, timeouts)
+        del headers, body  # of the request nothing is held while the answer arrives
+        with closing(reply):
+            yield reply
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Upload | None,
+        timeouts: Timeouts,
+    ) -> StreamedReply:
         context = request_context.current()
         deadline = Deadline(timeouts, context.until)
         if deadline.is_over():
@@ -88,28 +102,21 @@ class HttpClient:
         if context.trace is not None:
             headers = {**headers, "traceparent": context.trace.header}
         try:
-            request = prepared(method, url, headers, body)
-            if body is not None and not isinstance(body, bytes):
-                request.body = _within(deadline, body)  # type: ignore[assignment]
-            reply = StreamedReply(
-                self._adapter.send(
-                    request,
-                    stream=True,
-                    timeout=deadline,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
-                    proxies=self._proxies,
-                ),
-                deadline,
+            response = self._adapter.send(
+                prepared(method, url, headers, body),
+                stream=True,
+                timeout=deadline,  # type: ignore[arg-type]  # urllib3's own kind is taken, too
+                proxies=self._proxies,
             )
         except Exception as error:  # noqa: BLE001  raised again, in our words
             try:
                 reraise(error, deadline)
             except GatewayError as ours:
-                ours.was_taken = not not_sent(error)
+                ours.was_taken = deadline.has_connection
                 raise
         finally:
             context.end_wait()
-        with closing(reply):
-            yield reply
+        return StreamedReply(response, deadline)
 
     def prewarm(self, url: str) -> None:
         """Open a connection to the host of `url` unless one stands ready; no request is sent.
@@ -129,7 +136,7 @@ class HttpClient:
     def pool(self, url: str) -> urllib3.HTTPConnectionPool:
         """The connections to the host of `url`. Raises what requests and urllib3 raise."""
         pool: urllib3.HTTPConnectionPool = self._adapter.get_connection_with_tls_context(
-            prepared("GET", url, {}, None), verify=True, proxies=self._proxies
+            prepared("GET", url, {}), verify=True, proxies=self._proxies
         )
         return pool
 
@@ -140,14 +147,6 @@ class HttpClient:
 def _not_taken(error: GatewayError) -> GatewayError:
     error.was_taken = False
     return error
-
-
-def _within(deadline: Deadline, body: Upload) -> Iterator[bytes]:
-    """The pieces of a body as long as there is time: a reader may take them ever so slowly."""
-    for piece in body:
-        if deadline.is_over():
-            raise deadline.overrun()
-        yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +160,24 @@ class Reply:
 
 
 class StreamedReply:
-    """An answer whose body is still arriving. Of requests' response it keeps only what the body
-    needs: the rest (the request, cookies) is 6 KB, for as long as an answer may take.
+    """An answer whose body is still arriving. Of requests' response only the answer is kept: the
+    rest (the request, cookies) is 6 KB, for as long as an answer may take.
     """
 
     def __init__(self, response: requests.Response, deadline: Deadline) -> None:
-        self.status = response.status_code
-        self.reason = response.reason or ""
-        self.headers: Mapping[str, str] = response.headers
-        self._raw: Any = response.raw
-        self._body: Body = body_of(response.raw)
-        self._reader: SocketReader = response.raw._fp.reader  # type: ignore[union-attr]  # our own class (connections.py)
+        answer: Answer = response.raw  # type: ignore[assignment]  # that of our pools
+        self.status = answer.status
+        self.reason = answer.reason
+        self._answer = answer
+        self._body: Body = body_of(answer)
+        self._reader = answer.reader
         self._limits = deadline
         self._until = deadline.until
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By their names in any case."""
+        return self._answer.headers
 
     def observe(self, note: Callable[[bytes], None]) -> None:
         """Have `note` called with each piece as it is read, with b"" at the end."""
@@ -182,11 +186,13 @@ class StreamedReply:
     @property
     def header_pairs(self) -> tuple[tuple[str, str], ...]:
         """The headers as they came, those of one name one by one."""
-        return tuple(self._raw.headers.iteritems())
+        return self._answer.header_pairs
 
     @property
     def set_cookies(self) -> tuple[str, ...]:
-        return tuple(self._raw.headers.getlist("Set-Cookie"))
+        return tuple(
+            value for name, value in self._answer.header_pairs if name.lower() == "set-cookie"
+        )
 
     def read(self) -> bytes:
         """Wait for the next piece of the decoded body, as it arrives; b"" at the end.
@@ -240,9 +246,8 @@ class StreamedReply:
             while self._body.read():
                 pass
         except (urllib3.exceptions.HTTPError, OSError):
-            self._raw.close()
+            self._answer.close()
 
     def close(self) -> None:
         """Release the connection; it is closed if the answer was not read to its end."""
-        self._raw.close()
-        self._raw.release_conn()
+        self._answer.close()

@@ -1,8 +1,9 @@
-"""Exceptions of requests, urllib3 and the system -> our errors."""
+"""Exceptions of requests, urllib3, http.client and the system -> our errors."""
 
 from __future__ import annotations
 
 import ssl
+from http.client import HTTPException
 from typing import NoReturn
 
 import requests
@@ -18,21 +19,27 @@ def reraise(error: Exception, deadline: Deadline) -> NoReturn:
 
     Their messages hold addresses and are not passed on.
     """
+    if isinstance(error, requests.RequestException):
+        # What it is about is the reason that requests has wrapped.
+        error = next((known for known in error.args if isinstance(known, Exception)), error)
     match error:
-        case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
+        # A refused connection is of this class, too.
+        case urllib3.exceptions.ConnectTimeoutError() if not isinstance(
+            error, urllib3.exceptions.NewConnectionError
+        ):
             if deadline.is_over():
                 raise deadline.overrun() from error
             connect_s = deadline.timeouts.connect_s
             raise UpstreamUnreachable(
                 f"no connection to the upstream within {connect_s:g} s"
             ) from error
-        case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError() | TimeoutError():
+        case urllib3.exceptions.ReadTimeoutError() | TimeoutError():
             raise deadline.overrun() from error
-        case requests.exceptions.ProxyError():
+        case urllib3.exceptions.ProxyError():
             raise UpstreamBroken(
                 f"the proxy in PROXY could not be used ({_cause(error)})"
             ) from error
-        case requests.exceptions.SSLError() | urllib3.exceptions.SSLError() | ssl.SSLError():
+        case urllib3.exceptions.SSLError() | ssl.SSLError():
             raise UpstreamBroken(
                 f"the upstream's TLS certificate or handshake failed ({_cause(error)})"
             ) from error
@@ -40,7 +47,7 @@ def reraise(error: Exception, deadline: Deadline) -> NoReturn:
             raise UpstreamProtocolError(
                 "the upstream's answer could not be decompressed"
             ) from error
-        case requests.RequestException() | urllib3.exceptions.HTTPError() | OSError():
+        case urllib3.exceptions.HTTPError() | HTTPException() | OSError():
             if any(isinstance(known, socks.ProxyError) for known in _chain(error)):
                 raise UpstreamBroken(
                     f"the proxy in PROXY could not be used ({_cause(error)})"
@@ -50,15 +57,6 @@ def reraise(error: Exception, deadline: Deadline) -> NoReturn:
             ) from error
         case _:
             raise error
-
-
-def not_sent(error: Exception) -> bool:
-    """True if the request cannot have reached the upstream: there was no connection yet."""
-    kinds = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
-    return isinstance(error, kinds) or any(
-        isinstance(known, urllib3.exceptions.NewConnectionError | socks.ProxyError)
-        for known in _chain(error)
-    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import urllib3.exceptions
-from urllib3.response import BaseHTTPResponse
 
 from gbproxy.errors import BadRequest, GatewayError, RequestTooLarge
 from gbproxy.observability import request_context
 from gbproxy.outbound.addresses import is_public
+from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.body import body_of
 from gbproxy.outbound.guard import (
     AddressDenied,
@@ -32,6 +31,9 @@ from gbproxy.outbound.guard import (
     look_up,
     seconds_left,
 )
+from gbproxy.outbound.pools import reader_of
+from gbproxy.outbound.request_head import encoded
+from gbproxy.outbound.timeouts import Deadline, Timeouts
 from gbproxy.outbound.web_url import WebUrl, parse
 
 _CONNECT_S = 10.0
@@ -101,13 +103,13 @@ class FileFetcher:
 
     def _fetched(self, url: WebUrl, limits: FetchLimits, until: float) -> FetchedFile:
         with closing(self._connector.connect(url, min(until, time.monotonic() + _CONNECT_S))) as to:
-            to.timeout = seconds_left(until)  # for all of the head
-            to.request("GET", url.target, headers=self._headers(url), preload_content=False)
-            with closing(to.getresponse()) as response:
-                _check_head(response, limits)
-                content_type = response.headers.get("Content-Type", "").partition(";")[0]
-                content_type = content_type.strip().lower()
-                content = _read(response, limits, content_type, until)
+            request = encoded("GET", url.target, self._headers(url), None)
+            to.send_request((request,), Deadline(Timeouts(request_s=seconds_left(until)), until))
+            with closing(Answer(reader_of(to.sock, until))) as answer:
+                answer.begin()
+                _check_head(answer, limits)
+                content_type = answer.value("content-type").partition(";")[0].strip().lower()
+                content = _read(answer, limits, content_type)
         return FetchedFile(content, content_type, _last_name(url))
 
     def _headers(self, url: WebUrl) -> dict[str, str]:
@@ -149,21 +151,19 @@ def _parsed(url: str) -> WebUrl:
         raise BadRequest(f"the URL {error}") from error
 
 
-def _check_head(response: BaseHTTPResponse, limits: FetchLimits) -> None:
-    status = response.status
+def _check_head(answer: Answer, limits: FetchLimits) -> None:
+    status = answer.status
     if 300 <= status < 400:
         raise BadRequest("the URL redirects elsewhere, which is not followed: give the last one")
     if status != HTTPStatus.OK:
         raise BadRequest(f"the URL's host answers with status {status}")
-    length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > limits.max_bytes:
+    if answer.length is not None and answer.length > limits.max_bytes:
         raise _too_large(limits)
 
 
-def _read(response: Any, limits: FetchLimits, content_type: str, until: float) -> bytes:
+def _read(answer: Answer, limits: FetchLimits, content_type: str) -> bytes:
     """The decoded body, of which no more than `max_bytes` is ever held."""
-    body = body_of(response)
-    response._fp.reader.until = until  # our own class (connections.py)
+    body = body_of(answer)
     content = io.BytesIO()
     is_known = False
     while piece := body.read():

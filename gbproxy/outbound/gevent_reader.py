@@ -13,7 +13,7 @@ from typing import Any
 
 import gevent
 
-from gbproxy.outbound.answer import SocketReader
+from gbproxy.outbound.reader import SocketReader
 
 _READ = 1  # libev's word
 _ROUND_S = 0.005

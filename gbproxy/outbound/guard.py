@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
-from urllib3.connection import HTTPConnection, ProxyConfig
+from urllib3.connection import ProxyConfig
 from urllib3.util import parse_url
 
 from gbproxy.outbound import socks5
@@ -75,14 +75,14 @@ class GuardedConnector:
         self._resolve = resolve
         self._is_allowed = is_allowed
 
-    def connect(self, url: WebUrl, until: float) -> HTTPConnection:
+    def connect(self, url: WebUrl, until: float) -> Connection:
         """Connect to the URL's host, `until` a moment of the monotonic clock at the latest.
 
         Raises AddressDenied, HostUnknown, TimeoutError, and what urllib3 and the system raise.
         """
         addresses = self.addresses(url.host, until)[:_MOST_ADDRESSES]
         for left in range(len(addresses), 0, -1):
-            connection: HTTPConnection = self._connection(url, str(addresses[-left]))
+            connection: Connection = self._connection(url, str(addresses[-left]))
             # One that does not answer must not use up the time of all.
             connection.timeout = seconds_left(until) / left
             try:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gbproxy.errors import GatewayError
-from gbproxy.outbound.adapter import Upload
 from gbproxy.outbound.client import HttpClient, StreamedReply
+from gbproxy.outbound.request_head import Upload
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 

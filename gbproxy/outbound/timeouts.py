@@ -49,24 +49,20 @@ def calls_end_at(moment: float) -> Iterator[None]:
 
 
 class Deadline(urllib3.Timeout):
-    """One call's timeouts, and its deadline on the monotonic clock. urllib3 asks for what is left
-    of it.
+    """One call's timeouts, and its deadline on the monotonic clock; requests takes urllib3's kind
+    of timeout as it is.
     """
 
     def __init__(self, timeouts: Timeouts, latest: float) -> None:
         """`latest`: the end of the client's whole request, on the monotonic clock."""
         super().__init__()
         self.timeouts = timeouts
+        self.has_connection = False  # True: the upstream may have taken the request
         self.until = min(time.monotonic() + timeouts.request_s, latest, _end.get())
-
-    def clone(self) -> Deadline:
-        return self
-
-    def start_connect(self) -> float:
-        return time.monotonic()
 
     @property
     def connect_timeout(self) -> float:
+        """Seconds to connect, and for each step of sending."""
         return self._at_most(self.timeouts.connect_s)
 
     @property

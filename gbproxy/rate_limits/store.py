@@ -1,11 +1,10 @@
-"""Counts behind the limits, for all workers together: the contract of their store, the status of a
-limit, and the choice between memory and Redis.
+"""Counts behind the limits, for all workers together: the contract of their store, and the status
+of a limit.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -111,16 +110,3 @@ class LimitStore(Protocol):
     def release(self, name: str, member: str) -> None:
         """Free a slot; one that is not held is ignored."""
         ...
-
-
-def open_store(redis_url: str | None) -> LimitStore:
-    """The store in Redis, or without a URL in this process' memory, for a single worker. Neither
-    connects nor loads a library before its first use.
-    """
-    if redis_url is None:
-        from gbproxy.rate_limits.memory_store import MemoryLimitStore
-
-        return MemoryLimitStore(time.monotonic)
-    from gbproxy.rate_limits.redis_store import RedisLimitStore
-
-    return RedisLimitStore(redis_url)

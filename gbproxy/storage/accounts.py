@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from gbproxy.domain.account import Account, CredentialReader
 from gbproxy.storage.database import AnyRow, Database, UniqueViolation
 from gbproxy.storage.encryption import Cipher
-from gbproxy.storage.sessions import IDLE, TO_DELETE
+from gbproxy.storage.session_statements import IDLE, TO_DELETE
 from gbproxy.storage.tables import (
     account_checks,
     account_states,

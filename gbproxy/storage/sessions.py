@@ -13,8 +13,6 @@ import secrets
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
-
 from gbproxy.domain.account import identity_of
 from gbproxy.domain.session import (
     Claim,
@@ -25,109 +23,8 @@ from gbproxy.domain.session import (
     id_prefix,
     random_prefix,
 )
+from gbproxy.storage import session_statements as statements
 from gbproxy.storage.database import AnyRow, Database
-from gbproxy.storage.statements import HotStatement
-from gbproxy.storage.tables import has_identity
-from gbproxy.storage.tables import sessions as rows
-
-PREWARMED, RUNNING, IDLE, DELETING = "prewarmed", "running", "idle", "deleting"
-
-
-_c = rows.c
-_SESSION = (_c.id, _c.account_key, _c.name, _c.conversation)
-_ID = _c.id == bindparam("session_id")
-_DIGEST = _c.history_digest == bindparam("wanted")
-_HELD = or_(_c.state == PREWARMED, _c.state == RUNNING)
-_OURS = and_(_ID, _c.holder == bindparam("worker"), _HELD)
-_FREE = and_(_c.state == IDLE, _c.expires_at > bindparam("now"))
-_CONVERSATION = and_(_c.conversation == bindparam("wanted"), _c.key_digest == bindparam("by"))
-# Until its first answer is committed a session has no key, and maybe the prefix of an id only; the
-# key's part of the id was checked before.
-_IN_USE = or_(
-    and_(
-        _c.conversation.in_((bindparam("wanted"), bindparam("prefix"))),
-        _HELD,
-        or_(_c.key_digest == bindparam("by"), _c.key_digest.is_(None)),
-    ),
-    and_(_CONVERSATION, _FREE),  # it has just become free, or is being claimed
-)
-# An account of the same identity upstream can delete them, also under another name, or after it was
-# removed and added again.
-_THEIRS = has_identity(_c.account_key, bindparam("identities", expanding=True))
-
-
-def _claim(condition: Any, *first: Any) -> Any:
-    """Claim the free session whose last turn is the latest; of claims at the same moment each gets
-    another.
-    """
-    one = select(_c.id).where(condition, _FREE).order_by(*first, _c.last_turn_at.desc()).limit(1)
-    return (
-        update(rows)
-        .where(_c.id == one.with_for_update(skip_locked=True).scalar_subquery(), _c.state == IDLE)
-        .values(state=RUNNING, holder=bindparam("worker"), claimed_at=bindparam("now"))
-        .returning(*_SESSION, _c.history_digest)
-    )
-
-
-_NEW = ("id", "account_key", "name", "conversation", "state", "attempts", "created_at")
-_ADD = HotStatement(
-    insert(rows).values({name: bindparam(name) for name in (*_NEW, "holder", "claimed_at")})
-)
-_ADD_MARKED = insert(rows)
-_NAME = HotStatement(update(rows).where(_OURS).values(name=bindparam("new_name")))
-_CLAIM_HISTORY = HotStatement(_claim(_DIGEST))
-_CLAIM_HISTORY_IN = HotStatement(_claim(and_(_DIGEST, _c.conversation == bindparam("within"))))
-_CLAIM_HISTORY_ELSEWHERE = _claim(_DIGEST, _c.account_key.in_(bindparam("avoided", expanding=True)))
-_CLAIM_CONVERSATION = HotStatement(_claim(_CONVERSATION))
-_FIND_IN_USE = HotStatement(select(_c.id).where(_IN_USE).limit(1))
-_FIND_TAKEN = HotStatement(select(_c.id).where(_DIGEST, _c.state == RUNNING).limit(1))
-_COMMIT = HotStatement(
-    update(rows)
-    .where(_OURS)
-    .values(
-        state=IDLE,
-        holder=None,
-        claimed_at=None,
-        history_digest=bindparam("new_digest"),
-        key_digest=bindparam("by"),
-        conversation=bindparam("wanted"),
-        last_turn_at=bindparam("now"),
-        expires_at=bindparam("until"),
-    )
-)
-_RELEASE = HotStatement(
-    update(rows)
-    .where(_OURS, _c.history_digest.is_not(None))
-    .values(state=IDLE, holder=None, claimed_at=None)
-)
-TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("from_when"))
-_MARKING = update(rows).values(TO_DELETE)
-_ROLLBACK = HotStatement(_MARKING.where(_ID, _c.state == IDLE, _DIGEST))
-_MARK = HotStatement(_MARKING.where(_OURS))
-_EXPIRE = HotStatement(_MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now")))
-_ORPHANS = _MARKING.where(_HELD, _c.holder.in_(bindparam("dead", expanding=True)))
-_HOLDERS = HotStatement(select(_c.holder).where(_HELD).distinct())
-_HELD_LONG = HotStatement(
-    select(_c.id).where(
-        _c.holder == bindparam("worker"), _HELD, _c.claimed_at < bindparam("before")
-    )
-)
-_DUE = (
-    select(*_SESSION, _c.attempts)
-    .where(_c.state == DELETING, _c.not_before <= bindparam("now"), _THEIRS)
-    .order_by(_c.not_before)
-    .limit(bindparam("most"))
-)
-_ABANDON = delete(rows).where(
-    _c.state == DELETING, _c.not_before <= bindparam("before"), not_(_THEIRS)
-)
-_REMOVE = HotStatement(delete(rows).where(_ID))
-_RESCHEDULE = (
-    update(rows)
-    .where(_ID, _c.state == DELETING)
-    .values(not_before=bindparam("until"), attempts=_c.attempts + bindparam("failures"))
-)
-_ALL = select(*_SESSION).limit(bindparam("most"))
 
 
 class SessionRows:
@@ -153,13 +50,13 @@ class SessionRows:
         session = Session(secrets.token_hex(16), account_key, name, conversation or random_prefix())
         now = self._clock()
         self._database.change(
-            _ADD,
+            statements.ADD,
             {
                 "id": session.id,
                 "account_key": account_key,
                 "name": name,
                 "conversation": session.conversation,
-                "state": PREWARMED if prewarmed else RUNNING,
+                "state": statements.PREWARMED if prewarmed else statements.RUNNING,
                 "holder": self._worker_id(),
                 "attempts": 0,
                 "created_at": now,
@@ -171,7 +68,12 @@ class SessionRows:
 
     def name(self, session: Session) -> bool:
         """Record a name that the upstream has told late. False: this worker has lost it."""
-        return self._database.change(_NAME, {**self._ours(session), "new_name": session.name}) == 1
+        return (
+            self._database.change(
+                statements.NAME, {**self._ours(session), "new_name": session.name}
+            )
+            == 1
+        )
 
     def claim_history(
         self, history_digest: bytes, conversation: str | None = None, avoided: Collection[str] = ()
@@ -185,25 +87,31 @@ class SessionRows:
             "worker": self._worker_id(),
         }
         if conversation is not None:
-            found = self._database.fetch(_CLAIM_HISTORY_IN, {**values, "within": conversation})
+            found = self._database.fetch(
+                statements.CLAIM_HISTORY_IN, {**values, "within": conversation}
+            )
         elif avoided:
             values["avoided"] = list(avoided)
-            found = self._database.fetch(_CLAIM_HISTORY_ELSEWHERE, values)
+            found = self._database.fetch(statements.CLAIM_HISTORY_ELSEWHERE, values)
         else:
-            found = self._database.fetch(_CLAIM_HISTORY, values)
+            found = self._database.fetch(statements.CLAIM_HISTORY, values)
         return self._claimed(found[0]).session if found else None
 
     def is_taken(self, history_digest: bytes) -> bool:
         """True while a request runs in a session that had this history."""
-        return bool(self._database.fetch(_FIND_TAKEN, {"wanted": history_digest}))
+        return bool(self._database.fetch(statements.FIND_TAKEN, {"wanted": history_digest}))
 
     def claim_conversation(self, conversation: str, key_digest: bytes) -> Claim:
         """Claim the free session of this key's conversation. UNKNOWN: also an expired one."""
         wanted = {"wanted": conversation, "by": key_digest, "now": self._clock()}
-        found = self._database.fetch(_CLAIM_CONVERSATION, {**wanted, "worker": self._worker_id()})
+        found = self._database.fetch(
+            statements.CLAIM_CONVERSATION, {**wanted, "worker": self._worker_id()}
+        )
         if found:
             return self._claimed(found[0])
-        in_use = self._database.fetch(_FIND_IN_USE, {**wanted, "prefix": id_prefix(conversation)})
+        in_use = self._database.fetch(
+            statements.FIND_IN_USE, {**wanted, "prefix": id_prefix(conversation)}
+        )
         return NoClaim.BUSY if in_use else NoClaim.UNKNOWN
 
     def commit(
@@ -225,33 +133,33 @@ class SessionRows:
             "now": self._clock(),
             "until": expires_at,
         }
-        return self._database.change(_COMMIT, values) == 1
+        return self._database.change(statements.COMMIT, values) == 1
 
     def rollback(self, session: Session, history_digest: bytes) -> None:
         """Mark a session committed with this history, unless it has been claimed since."""
         values = {"session_id": session.id, "wanted": history_digest, "from_when": self._clock()}
-        self._database.change(_ROLLBACK, values)
+        self._database.change(statements.ROLLBACK, values)
 
     def release(self, session: Session) -> None:
         """Free a claimed session as it was: nothing has been sent in it."""
         self._known.discard(session.id)
-        self._database.change(_RELEASE, self._ours(session))
+        self._database.change(statements.RELEASE, self._ours(session))
 
     def mark_for_deletion(self, session: Session) -> None:
         """Mark a session, if it is this worker's."""
         self._known.discard(session.id)
-        self._database.change(_MARK, {**self._ours(session), "from_when": self._clock()})
+        self._database.change(statements.MARK, {**self._ours(session), "from_when": self._clock()})
 
     def mark_expired(self, now: float) -> int:
         """Mark idle sessions that have expired. Returns how many."""
-        return self._database.change(_EXPIRE, {"now": now, "from_when": now})
+        return self._database.change(statements.EXPIRE, {"now": now, "from_when": now})
 
     def add_for_deletion(self, found: Collection[tuple[str, str]]) -> None:
         """Record sessions that are marked already: account key and name of each."""
         if not found:
             return
         now = self._clock()
-        fixed = {"state": DELETING, "attempts": 0, "not_before": now, "created_at": now}
+        fixed = {"state": statements.DELETING, "attempts": 0, "not_before": now, "created_at": now}
         values = [
             {
                 "id": secrets.token_hex(16),
@@ -262,49 +170,55 @@ class SessionRows:
             }
             for key, name in found
         ]
-        self._database.transact(lambda connection: connection.execute(_ADD_MARKED, values))
+        self._database.transact(
+            lambda connection: connection.execute(statements.ADD_MARKED, values)
+        )
 
     def holders(self) -> frozenset[str]:
         """The workers that hold sessions."""
-        return frozenset(holder for (holder,) in self._database.fetch(_HOLDERS))
+        return frozenset(holder for (holder,) in self._database.fetch(statements.HOLDERS))
 
     def reclaim_orphans(self, dead: Collection[str]) -> int:
         """Mark what dead workers hold. Returns how many."""
-        return self._database.change(_ORPHANS, {"dead": list(dead), "from_when": self._clock()})
+        return self._database.change(
+            statements.ORPHANS, {"dead": list(dead), "from_when": self._clock()}
+        )
 
     def reclaim_leaked(self, after_s: float = 60.0) -> int:
         """Mark what this worker has held for so long and does not know of: a request or a database
         ended in the middle of a write.
         """
         now, worker = self._clock(), self._worker_id()
-        held = self._database.fetch(_HELD_LONG, {"worker": worker, "before": now - after_s})
+        held = self._database.fetch(
+            statements.HELD_LONG, {"worker": worker, "before": now - after_s}
+        )
         leaked = [id_ for (id_,) in held if id_ not in self._known]
         values = [{"session_id": id_, "worker": worker, "from_when": now} for id_ in leaked]
-        return sum(self._database.change(_MARK, value) for value in values)
+        return sum(self._database.change(statements.MARK, value) for value in values)
 
     def due_deletions(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]:
         """Sessions that accounts of these identities can delete now, the longest due first."""
         values = {"now": self._clock(), "most": limit, "identities": _identities(account_keys)}
-        return [PendingDeletion(*row) for row in self._database.fetch(_DUE, values)]
+        return [PendingDeletion(*row) for row in self._database.fetch(statements.DUE, values)]
 
     def reschedule(self, session: Session, until: float, *, failed: bool = True) -> None:
         """Put a deletion off until then (Unix seconds); `failed` counts an attempt."""
         values = {"session_id": session.id, "until": until, "failures": int(failed)}
-        self._database.change(_RESCHEDULE, values)
+        self._database.change(statements.RESCHEDULE, values)
 
     def remove(self, session: Session) -> None:
         """Remove the record: the upstream has deleted the session."""
         self._known.discard(session.id)
-        self._database.change(_REMOVE, {"session_id": session.id})
+        self._database.change(statements.REMOVE, {"session_id": session.id})
 
     def abandon(self, account_keys: Collection[str], after_s: float) -> int:
         """Remove deletions due for so long that no account's identity can do. Returns how many."""
         values = {"before": self._clock() - after_s, "identities": _identities(account_keys)}
-        return self._database.change(_ABANDON, values)
+        return self._database.change(statements.ABANDON, values)
 
     def all_sessions(self, limit: int) -> list[Session]:
         """Every recorded session, for the end of a temporary database."""
-        return [Session(*row) for row in self._database.fetch(_ALL, {"most": limit})]
+        return [Session(*row) for row in self._database.fetch(statements.ALL, {"most": limit})]
 
     def _ours(self, session: Session) -> dict[str, Any]:
         return {"session_id": session.id, "worker": self._worker_id()}

@@ -103,13 +103,11 @@ def test_a_place_in_line_is_waited_for_no_longer_and_hearts_beat_meanwhile(
 # One of two accounts
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def two() -> Iterator[tuple[Served, SharedUpstream]]:
-    """The first of two accounts is always asked first, and a sign-in with it never ends."""
+    """The first of two accounts is always asked first."""
     with SharedUpstream() as upstream:
         environment = accounts(upstream, 2) | {"ACCOUNT_ORDER": "first"}
-        first = csesidx(upstream, "first")
-        upstream.script(*DRIPPING_HEAD, path="getoxsrf", csesidx=first, times=math.inf)
         with serving(environment) as gateway:
             yield gateway, upstream
 
@@ -118,6 +116,9 @@ def test_a_sign_in_that_drips_is_one_account_s_trouble_after_five_seconds(
     two: tuple[Served, SharedUpstream],
 ) -> None:
     gateway, upstream = two
+    upstream.script(
+        *DRIPPING_HEAD, path="getoxsrf", csesidx=csesidx(upstream, "first"), times=math.inf
+    )
 
     with ThreadPoolExecutor(3) as threads:
         together = [

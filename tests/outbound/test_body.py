@@ -19,13 +19,14 @@ from urllib3.exceptions import DecodeError, HTTPError, IncompleteRead, ProtocolE
 
 from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.body import READ_SIZE, body_of
+from gbproxy.outbound.pools import reader_of
 
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 TEXT = "Hello, 世界 👨‍👩‍👧! ".encode() * 3
 
 
 class File:
-    """What http.client reads from: gives its pieces one at a time, then the end."""
+    """What an answer is read from: gives its pieces one at a time, then the end."""
 
     def __init__(self, *pieces: bytes) -> None:
         self._pieces = list(pieces)
@@ -41,45 +42,34 @@ class File:
     def give_way(self) -> None:
         """There are no others."""
 
-
-class Response(Answer):
-    """An answer whose head has been read."""
-
-    def __init__(self, file: File) -> None:
-        self.fp: Any = file
-        self.reader: Any = file
-        self.chunked = True
-
-    def end(self) -> None:
-        self.fp = None
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Raw:
-    """A urllib3 response, as far as a body needs it; `ended` tells how its connection was given
-    back.
-    """
+    """An answer whose head has been read; `ended` tells how its connection was given back."""
 
-    def __init__(self, *pieces: bytes, encoding: str | None = None) -> None:
-        self._fp: Answer = Response(File(*pieces))
-        self.headers = {} if encoding is None else {"Content-Encoding": encoding}
+    def __init__(
+        self, *pieces: bytes, encoding: str | None = None, head: bytes = CHUNKED_HEAD
+    ) -> None:
+        if encoding is not None:
+            line = b"Content-Encoding: %b\r\n\r\n" % encoding.encode()
+            head = head.removesuffix(b"\r\n") + line
+        reader: Any = File(head, *pieces)
         self.ended: str | None = None
+        self.answer = Answer(reader, give_back=self._note)
+        self.answer.begin()
 
-    def release_conn(self) -> None:
-        self.ended = "released"
-
-    def close(self) -> None:
-        self.ended = "closed"
-
-    def read1(self, size: int, *, decode_content: bool) -> bytes:
-        return b"through urllib3"
+    def _note(self, is_reusable: bool) -> None:
+        self.ended = "released" if is_reusable else "closed"
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + end
 
 
-def pieces_of(raw: Any) -> list[bytes]:
-    body = body_of(raw)
+def pieces_of(raw: Raw) -> list[bytes]:
+    body = body_of(raw.answer)
     return list(iter(body.read, b""))
 
 
@@ -151,7 +141,7 @@ def test_a_size_that_is_none_is_an_error(line: bytes) -> None:
 
 
 def test_what_is_good_before_a_fault_is_given_first() -> None:
-    body = body_of(Raw(chunked(b"abc", end=b"nonsense\r\n")))
+    body = body_of(Raw(chunked(b"abc", end=b"nonsense\r\n")).answer)
 
     assert body.read() == b"abc"
     with pytest.raises(ProtocolError):
@@ -214,7 +204,7 @@ def test_what_fills_a_step_exactly_ends(size: int) -> None:
 def test_nothing_is_kept_of_what_follows_a_packed_body() -> None:
     more = [chunked(bytes(60_000), end=b"")] * 100
     raw = Raw(chunked(gzip.compress(TEXT), end=b""), *more, chunked(), encoding="gzip")
-    body = body_of(raw)
+    body = body_of(raw.answer)
     first = body.read()
 
     tracemalloc.start()
@@ -236,16 +226,52 @@ def test_a_compressed_body_that_is_broken_or_cut_is_an_error(packed: bytes) -> N
         pieces_of(Raw(chunked(packed), encoding="gzip"))
 
 
-def test_what_is_not_known_is_read_through_urllib3() -> None:
-    brotli = Raw(encoding="br")
-    not_chunked = Raw()
-    not_chunked._fp.chunked = False
-
-    assert body_of(brotli).read() == b"through urllib3"
-    assert body_of(not_chunked).read() == b"through urllib3"
+def test_a_coding_that_is_not_known_is_given_as_it_is() -> None:
+    assert pieces_of(Raw(chunked(b"one", b"two"), encoding="x-odd")) == [b"onetwo"]
 
 
-def test_a_connection_is_read_below_its_file_and_nothing_is_lost_on_the_way() -> None:
+def test_several_codings_are_unpacked_one_after_the_other() -> None:
+    packed = zlib.compress(gzip.compress(TEXT))
+
+    raw = Raw(chunked(packed), encoding="gzip, deflate")
+
+    assert b"".join(pieces_of(raw)) == TEXT
+    assert raw.ended == "released"
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+def test_a_body_of_a_known_length_ends_with_it(encoding: str | None) -> None:
+    packed = TEXT if encoding is None else gzip.compress(TEXT)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(packed)
+
+    for first, second in cuts(packed):
+        raw = Raw(first, second, encoding=encoding, head=head)
+        assert b"".join(pieces_of(raw)) == TEXT
+        assert raw.ended == "released"
+
+
+def test_a_body_that_is_shorter_than_its_length_is_an_error() -> None:
+    raw = Raw(b"abc", head=b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+
+    with pytest.raises(IncompleteRead):
+        pieces_of(raw)
+
+
+def test_what_follows_a_body_of_a_known_length_spoils_the_connection() -> None:
+    raw = Raw(b"abc", b"dHTTP/1.1 200 OK", head=b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+
+    assert pieces_of(raw) == [b"abc", b"d"]
+    assert raw.ended == "closed"
+
+
+def test_a_body_without_a_length_ends_with_its_connection() -> None:
+    raw = Raw(b"abc", b"d", head=b"HTTP/1.1 200 OK\r\n\r\n")
+
+    assert pieces_of(raw) == [b"abc", b"d"]
+    assert raw.ended == "closed"
+
+
+def test_a_connection_is_read_as_it_brings_the_bytes_and_nothing_is_lost_on_the_way() -> None:
     ours, theirs = gevent.socket.socketpair()
     wire = CHUNKED_HEAD + chunked(TEXT, TEXT * 200, b"x", end=b"0\r\n\r\n")
 
@@ -255,12 +281,10 @@ def test_a_connection_is_read_below_its_file_and_nothing_is_lost_on_the_way() ->
             gevent.sleep(0)
 
     sending = gevent.spawn(send)
-    raw = Raw()
-    raw._fp = answer = Answer(ours, until=time.monotonic() + 5)
-    answer.begin()  # some of the body is now in the file's buffer
+    answer = Answer(reader_of(ours, time.monotonic() + 5))
+    answer.begin()  # some of the body has come with the head
 
-    assert b"".join(pieces_of(raw)) == TEXT * 201 + b"x"
-    assert raw.ended == "released"
+    assert b"".join(iter(body_of(answer).read, b"")) == TEXT * 201 + b"x"
     assert answer.ended_exactly
     sending.get(timeout=5)
     for end in (ours, theirs):
@@ -269,12 +293,11 @@ def test_a_connection_is_read_below_its_file_and_nothing_is_lost_on_the_way() ->
 
 def test_a_connection_of_a_program_with_threads_is_read_as_it_brings_the_bytes() -> None:
     ours, theirs = socket.socketpair()
-    raw = Raw()
     with ours, theirs:
         theirs.sendall(CHUNKED_HEAD + chunked(b"one", end=b""))
-        raw._fp = answer = Answer(ours, until=time.monotonic() + 5)
+        answer = Answer(reader_of(ours, time.monotonic() + 5))
         answer.begin()
-        body = body_of(raw)
+        body = body_of(answer)
         first = body.read()
         theirs.sendall(chunked(b"two"))
 
@@ -284,18 +307,15 @@ def test_a_connection_of_a_program_with_threads_is_read_as_it_brings_the_bytes()
 
 
 @pytest.mark.parametrize("length", [3, 4000, 9000])
-def test_what_is_left_in_the_file_s_buffer_spoils_the_connection(length: int) -> None:
+def test_what_came_behind_the_body_spoils_the_connection(length: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(CHUNKED_HEAD + chunked(b"one") + b"x" * length)
-        answer = Answer(ours, until=time.monotonic() + 5)
+        answer = Answer(reader_of(ours, time.monotonic() + 5))
         answer.begin()
-        raw = Raw()
-        raw._fp = answer
 
-        assert pieces_of(raw) == [b"one"]
-        assert raw.ended == "closed" or not answer.ended_exactly
-        answer.close()
+        assert list(iter(body_of(answer).read, b"")) == [b"one"]
+        assert not answer.ended_exactly
 
 
 @pytest.mark.parametrize("line", [b"3\r\nabcd\r\n", b"3\r\nabc0\r\n\r\n", b"3\r\nabc\n0\r\n"])

@@ -21,7 +21,7 @@ from urllib3.exceptions import ConnectTimeoutError
 from gbproxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gbproxy.observability import request_context
 from gbproxy.outbound import HttpClient, Timeouts
-from gbproxy.outbound.connections import POOLS
+from gbproxy.outbound.pools import POOLS
 from tests.support.polling import until
 
 LIMIT_S = 0.25

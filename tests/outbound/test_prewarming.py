@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from gbproxy.outbound import HttpClient, Timeouts
-from gbproxy.outbound.connections import has_tickets_only, prewarm
+from gbproxy.outbound.connections import is_quiet
+from gbproxy.outbound.pools import prewarm
 from gbproxy.simulator import Simulator
 from gbproxy.simulator.http.certificates import make_certificates
 
@@ -157,7 +158,7 @@ def test_a_tls_connection_that_the_server_ends_is_seen_to_be_over() -> None:
         upstream.close()
         assert select.select([sock], [], [], WITHIN_S)[0]
 
-        assert not has_tickets_only(sock)
+        assert not is_quiet(sock)
         sock.close()
 
 

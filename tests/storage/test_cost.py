@@ -20,7 +20,7 @@ from sqlalchemy.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.domain.events import ChatStream
 from gbproxy.storage.database import Database
-from gbproxy.storage.sessions import PREWARMED
+from gbproxy.storage.session_statements import PREWARMED
 from gbproxy.storage.tables import sessions
 from gbproxy.upstreams.base import UpstreamRequest
 from tests.support.fake_upstream import ACCOUNT, FakeUpstream

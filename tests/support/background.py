@@ -20,7 +20,8 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.session import Session
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import AnyRow, Database, Values
-from gbproxy.storage.sessions import PREWARMED, SessionRows
+from gbproxy.storage.session_statements import PREWARMED
+from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.statements import HotStatement
 from gbproxy.storage.tables import sessions
 from tests.support.accounts import widget_account

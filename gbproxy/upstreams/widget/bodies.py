@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.chat import TextPart
+from gbproxy.domain.jsontext import encode_bytes
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import UpstreamRequest
-from gbproxy.upstreams.decoding.response import MAX_ANSWER_BYTES
+from gbproxy.upstreams.stream_assist.response import MAX_ANSWER_BYTES
 from gbproxy.upstreams.widget.credential import credential_of
 from gbproxy.upstreams.widget.session_names import SessionForm
 
@@ -77,7 +77,7 @@ def call(account: Account, request: Mapping[str, object], settings: WidgetSettin
     }
     if settings.body:
         envelope = _merged(envelope, _meant_for(request, settings.body))
-    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+    return encode_bytes(envelope)
 
 
 def configuration(account: Account, settings: WidgetSettings) -> bytes:
@@ -85,7 +85,7 @@ def configuration(account: Account, settings: WidgetSettings) -> bytes:
     body = _merged(
         {"widgetConfigId": credential_of(account).config_id}, _meant_for({}, settings.body)
     )
-    return json.dumps(body, ensure_ascii=False).encode()
+    return encode_bytes(body)
 
 
 def _text(request: UpstreamRequest) -> str:

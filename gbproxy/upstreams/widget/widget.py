@@ -34,9 +34,9 @@ from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 from gbproxy.upstreams.decoding.objects import as_mapping, as_text
-from gbproxy.upstreams.decoding.response import ResponseDecoder
 from gbproxy.upstreams.stream_assist import google_errors
 from gbproxy.upstreams.stream_assist.answer_text import normalized_all
+from gbproxy.upstreams.stream_assist.response import ResponseDecoder
 from gbproxy.upstreams.stream_assist.wording import ErrorContext
 from gbproxy.upstreams.widget import (
     bodies,
