@@ -137,6 +137,8 @@ class Connection(HTTPConnection):
         except (BrokenPipeError, ConnectionResetError):
             pass  # there may be an answer all the same
         except TimeoutError as error:
+            if deadline.is_over():
+                raise deadline.overrun() from error
             raise ProtocolError("the request could not be sent in time") from error
 
 
