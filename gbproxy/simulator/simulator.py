@@ -241,7 +241,7 @@ class Simulator:
     def open_connections(self) -> int:
         return self._server.open_connections
 
-    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> bool:
+    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 20.0) -> bool:
         """Wait until `predicate` is true, tried at every change. False when the time is up."""
         with self._condition:
             return bool(self._condition.wait_for(predicate, timeout_s))
