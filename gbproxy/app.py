@@ -99,6 +99,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
         models=services.models,
         model_cards=ModelCards(services.upstreams.capabilities),
         responder=responder,
+        max_file_bytes=int(settings.max_file_mb * 1024 * 1024),
         check_key=check_key,
         check_limits=limits.limit_check(check_key, services.limiter),
     )

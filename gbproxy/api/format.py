@@ -49,6 +49,7 @@ class Surface:
     models: AvailableModels
     model_cards: ModelCards
     responder: StreamResponder
+    max_file_bytes: int  # of each file in a message
     check_key: Callable[[], None]  # for routes that need a key
     check_limits: Callable[[], None]  # for routes that go to a model: needs a key, and counts
 

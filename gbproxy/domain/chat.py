@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.response_format import ResponseFormat
 from gbproxy.domain.tools import NO_TOOLS, Tools
@@ -37,7 +38,8 @@ class ToolResultPart:
     text: str
 
 
-Part = TextPart | ToolCallPart | ToolResultPart
+# Files stand where the client put them; those of a tool's result stand behind it.
+Part = TextPart | ToolCallPart | ToolResultPart | Attachment | LinkedAttachment
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.slices import Work
 from gbproxy.domain.tools import canonical_arguments
@@ -192,8 +193,6 @@ def _fields(turn: Message) -> Iterator[bytes]:
         match part:
             case TextPart(text):
                 texts.append(text)
-            # A file will be a kind of its own, with the digest of its bytes: name and type alone
-            # do not identify it.
             case ToolCallPart(call_id, name, arguments, is_custom):
                 yield from _text_fields(turn, texts)
                 kind = b"custom call" if is_custom else b"call"
@@ -203,6 +202,15 @@ def _fields(turn: Message) -> Iterator[bytes]:
             case ToolResultPart(call_id, text):
                 yield from _text_fields(turn, texts)
                 yield from (b"result", _bytes(call_id), _bytes(_normal(text)))
+                texts = []
+            case Attachment(digest=file_digest):
+                yield from _text_fields(turn, texts)
+                yield from (b"file", _bytes(file_digest))
+                texts = []
+            # A file of the past is not fetched again to see whether it is still the same.
+            case LinkedAttachment(url):
+                yield from _text_fields(turn, texts)
+                yield from (b"link", _bytes(url))
                 texts = []
     yield from _text_fields(turn, texts)
 

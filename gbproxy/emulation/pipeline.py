@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from gbproxy.domain.chat import Message, ToolCallPart
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.chat import Message, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.events import UpstreamStream, estimate_quarter_tokens
 from gbproxy.emulation import roles
 from gbproxy.emulation.roles import PromptSize
@@ -134,4 +135,8 @@ def _size(messages: Messages) -> PromptSize:
 def _texts(messages: Messages) -> Iterator[str]:
     for message in messages:
         for part in message.parts:
-            yield part.arguments if isinstance(part, ToolCallPart) else part.text
+            match part:
+                case ToolCallPart(arguments=text) | TextPart(text) | ToolResultPart(text=text):
+                    yield text
+                case Attachment() | LinkedAttachment():
+                    pass

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.events import estimate_quarter_tokens
 from gbproxy.domain.slices import Work
@@ -148,6 +149,8 @@ def _part(part: Part) -> str:
             return f"[called the tool {name} as {call_id} with {arguments or '{}'}]"
         case ToolResultPart(call_id, text):
             return f"[answer to {call_id}]\n{text}" if call_id else text
+        case Attachment(name=name) | LinkedAttachment(name=name):
+            return f"[attached file {name}]" if name else "[attached file]"
 
 
 def _mark(text: str) -> str:

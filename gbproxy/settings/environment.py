@@ -59,7 +59,7 @@ LEGACY_IGNORED = frozenset({
 
 # Variables of features that are not built yet: named at start, as a limit that is set here does not
 # hold.
-RESERVED = frozenset({"MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S"})
+RESERVED = frozenset({"PUBLIC_URL", "MEDIA_TTL_S"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,9 @@ class Settings(BaseModel):
         "for the first labels of a host: see [browsers](deployment.md#browsers)",
     )
     max_body_mb: PositiveFloat = Field(32.0, description="larger requests: 413 `request_too_large`")
+    max_file_mb: PositiveFloat = Field(
+        20.0, description="larger files, sent or linked to in a message: 413 `request_too_large`"
+    )
     max_answer_mb: PositiveFloat = Field(
         64.0,
         description="an upstream answer with more text than that, hidden thoughts included, ends "

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gbproxy.domain import jsontext
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.emulation.tool_calls.assembly import LABEL
 from gbproxy.emulation.tool_calls.mark import Mark
@@ -39,8 +40,8 @@ def names_of_calls(messages: Iterable[Message]) -> Mapping[str, str]:
 def render(
     messages: Sequence[Message], mark: Mark, names: Mapping[str, str]
 ) -> tuple[Message, ...]:
-    """Messages of texts alone. Results become a user's words: those that follow each other one
-    message.
+    """Messages of texts and files alone. Results become a user's words: those that follow each
+    other one message.
     """
     rendered: list[Message] = []
     is_result = False
@@ -56,9 +57,9 @@ def render(
     return tuple(rendered)
 
 
-def _part(part: Part, mark: Mark, names: Mapping[str, str]) -> TextPart:
+def _part(part: Part, mark: Mark, names: Mapping[str, str]) -> Part:
     match part:
-        case TextPart():
+        case TextPart() | Attachment() | LinkedAttachment():
             return part
         case ToolCallPart(_, name, text, is_custom):
             payload = text if is_custom else _arguments(text)
