@@ -10,7 +10,7 @@ from flask import Flask
 from gbproxy.account_admin.importing import Hosts
 from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.admin import install as admin
-from gbproxy.api import health, metrics, openai
+from gbproxy.api import health, metrics, models, openai
 from gbproxy.api.format import Format, Surface
 from gbproxy.bootstrap import build
 from gbproxy.domain.account import Account
@@ -106,6 +106,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
     for each in formats:
         for blueprint in each.blueprints(surface):
             app.register_blueprint(blueprint)
+    app.register_blueprint(models.blueprint(surface, formats, error_formats))
     app.register_blueprint(health.blueprint(services.pool.available_count, drain))
     _show_metrics(app, services)
     _administer(app, services)

@@ -6,7 +6,8 @@ It gives the app
   of a request that reaches no route: a 404, a full gateway, bytes that are no HTTP;
 * its routes (`blueprints`), each of which is `answer(surface, parse, encoder)`:
   `parse(body, principal)` makes a `ParsedChat` of a body, and the `Encoder` that is made from that
-  writes events as bytes.
+  writes events as bytes,
+* the models, where clients of several formats ask for them at one path (`ModelViews`).
 
 Not its work: keys and limits, the body's size and time, the status before the first event,
 heartbeats, clients that leave, and the commit of the conversation. That is `web/`, the same for
@@ -55,11 +56,22 @@ class Surface:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelViews:
+    """Answers `GET /v1/models` and `GET /v1/models/{name}`. Raises ModelNotFound."""
+
+    list_all: Callable[[], Response]
+    retrieve: Callable[[str], Response]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """One client format."""
+    """One client format. `models`: for those of its clients that ask at a path of several formats,
+    found by `errors` as for an error.
+    """
 
     errors: ErrorFormat
     blueprints: Callable[[Surface], Iterable[Blueprint]]
+    models: Callable[[Surface], ModelViews] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The paths of OpenAI's API: chat completions, models, and those that this gateway does not offer.
+"""The paths of OpenAI's API: chat completions, and those that this gateway does not offer.
 
 Source: https://platform.openai.com/docs/api-reference
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from gbproxy.api.format import Surface, answer
+from gbproxy.api.format import ModelViews, Surface, answer
 from gbproxy.api.openai import model_entry
 from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
@@ -36,8 +36,29 @@ _NOT_OFFERED = (
 def blueprints(surface: Surface) -> Iterator[Blueprint]:
     """One for each label by which metrics and dashboards know the routes."""
     yield _chat(surface)
-    yield _models(surface)
     yield _not_offered(surface)
+
+
+def models(surface: Surface) -> ModelViews:
+    """The models that a key may use, with what programs read of them."""
+    models = surface.models
+
+    def entry(model: Model) -> dict[str, Any]:
+        return model_entry.render(model, surface.model_cards.of(model))
+
+    def list_all() -> Response:
+        return jsonify(
+            object="list",
+            data=[entry(model) for model in models.all() if auth.principal().may_use(model.id)],
+        )
+
+    def retrieve(name: str) -> Response:
+        model = models.get_with_suffix(name)
+        if not auth.principal().may_use(model.id):
+            raise no_such(name)
+        return jsonify(entry(model))
+
+    return ModelViews(list_all=list_all, retrieve=retrieve)
 
 
 def _chat(surface: Surface) -> Blueprint:
@@ -48,33 +69,6 @@ def _chat(surface: Surface) -> Blueprint:
     @bp.post("/chat/completions")
     def create() -> Response:
         return answer(surface, parse, CompletionEncoder, ChoicesEncoder)
-
-    return bp
-
-
-def _models(surface: Surface) -> Blueprint:
-    bp = Blueprint("openai_models", __name__)
-    bp.before_request(surface.check_key)
-    models = surface.models
-
-    def entry(model: Model) -> dict[str, Any]:
-        return model_entry.render(model, surface.model_cards.of(model))
-
-    @bp.get("/v1/models")
-    @bp.get("/models")
-    def list_all() -> Response:
-        return jsonify(
-            object="list",
-            data=[entry(model) for model in models.all() if auth.principal().may_use(model.id)],
-        )
-
-    @bp.get("/v1/models/<path:name>")
-    @bp.get("/models/<path:name>")
-    def retrieve(name: str) -> Response:
-        model = models.get_with_suffix(name)
-        if not auth.principal().may_use(model.id):
-            raise no_such(name)
-        return jsonify(entry(model))
 
     return bp
 
