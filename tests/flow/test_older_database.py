@@ -14,7 +14,8 @@ import pytest
 from gbproxy.storage.tables import REVISION
 from tests.support import older_database as older
 from tests.support.databases import PostgreSQL
-from tests.support.serving import Served, SharedUpstream, serving
+from tests.support.polling import until
+from tests.support.serving import Reply, Served, SharedUpstream, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 WHOLE_ANNA = {
@@ -51,10 +52,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def listed(gateway: Served, what: str) -> dict[str, dict[str, Any]]:
     """The entries of /api/admin/<what>, by name."""
-    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    reply = gateway.request("GET", f"/api/admin/{what}", headers=headers)
-    assert reply.status == 200, reply.body
-    return {entry["name"]: entry for entry in json.loads(reply.body)[what]}
+    replies: list[Reply] = []
+
+    def is_listed() -> bool:
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        replies.append(gateway.request("GET", f"/api/admin/{what}", headers=headers))
+        return replies[-1].status == 200
+
+    # a server on a busy machine answers later than the gateway waits for it
+    until(is_listed, message=lambda: replies[-1].body)
+    return {entry["name"]: entry for entry in json.loads(replies[-1].body)[what]}
 
 
 def test_it_is_migrated_and_its_conversation_goes_on_in_the_same_upstream_session(
