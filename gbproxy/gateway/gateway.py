@@ -186,7 +186,7 @@ class Gateway:
                         has_started = state.output_started = True
                         failover.begun()
                         self._note_start(state, model, account)
-                        yield Started(model.id)
+                        yield Started(model.id, state.prompt_tokens)
                     if isinstance(event, Done):
                         commit(state, turn, event)
                         reservation.end(state.tokens())
