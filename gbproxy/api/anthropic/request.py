@@ -205,13 +205,19 @@ def _ignored(fields: MessagesBody, tools: ToolReader) -> list[str]:
 
 def _bad_request(error: ValidationError) -> BadRequest:
     """The first thing that is wrong, in the API's way of naming places: `messages.0.role`."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    # unions put the names of their branches into a location
-    steps = [str(step) for step in first["loc"] if isinstance(step, int) or step in _FIELD_NAMES]
-    place = ".".join(steps)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [_place(each["loc"]) for each in found]
+    # of a text or a list, the list's mistake is the one inside it
+    place = max((each for each in places if each.startswith(places[0])), key=len)
+    wrong = found[places.index(place)]
     # its words name our own classes
-    what = "must be an object" if first["type"] == "model_type" else first["msg"]
+    what = "must be an object" if wrong["type"] == "model_type" else wrong["msg"]
     return BadRequest(f"{place or 'body'}: {what}", param=place or None)
+
+
+def _place(location: Sequence[int | str]) -> str:
+    # unions put the names of their branches into a location
+    return ".".join(str(each) for each in location if isinstance(each, int) or each in _FIELD_NAMES)
 
 
 _FIELD_NAMES = frozenset(
