@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbproxy.api.anthropic.content import ContentReader
 from gbproxy.api.anthropic.errors import ThreadUnsupported
-from gbproxy.api.anthropic.messages import Blocks, MessageBody, MessageReader
+from gbproxy.api.anthropic.messages import Content, MessageBody, MessageReader
 from gbproxy.api.anthropic.sources import SourceReader
 from gbproxy.api.anthropic.tools import ToolReader
 from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
@@ -56,7 +56,7 @@ def parse(
     tools = ToolReader()
     with Work() as work:
         content = ContentReader(SourceReader(max_file_bytes, work.rest))
-        messages = MessageReader(content)
+        messages = MessageReader(content, work.rest)
         chat = ChatRequest(
             messages=messages.read(fields.system, fields.messages),
             model=fields.model,
@@ -130,7 +130,7 @@ class MessagesBody(_Ignored):
     messages: list[MessageBody] = Field(min_length=1, fail_fast=True)
     model: str | None = None
     max_tokens: int | None = None
-    system: str | Blocks | None = None
+    system: Content = None
     stream: bool | None = None
     stop_sequences: _Texts | None = None
     tools: _Objects | None = None
