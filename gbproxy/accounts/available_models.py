@@ -36,6 +36,8 @@ def configured_models(
             k: v for k, v in fields.items() if v is not None or k in ("upstream", "successor")
         }
         model = models.get(change.id, Model(change.id, {WIDGET: change.id}))
+        if "aliases" in fields:  # built-in ones cannot be named again
+            fields["aliases"] = (*model.aliases, *fields["aliases"])
         if "upstream" in fields:
             fields["names"] = {**model.names, WIDGET: fields.pop("upstream")}
         if "successor" in fields:

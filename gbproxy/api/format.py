@@ -27,6 +27,7 @@ from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.domain import jsontext
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.choices import collect_choices
+from gbproxy.domain.events import ChatStream
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import BadRequest
 from gbproxy.gateway import Gateway
@@ -92,10 +93,13 @@ def answer(
     parse: Callable[[dict[str, Any], Principal], Parsed],
     encoder: Callable[[Parsed], Encoder],
     choices_encoder: Callable[[Parsed], Encoder] | None = None,
+    *,
+    stream: Callable[[ChatRequest], ChatStream] | None = None,
 ) -> Response:
     """Answer the request that Flask is handling. Raises GatewayError, which the app renders.
 
-    `choices_encoder`: of a format that knows several answers to one request.
+    `choices_encoder`: of a format that knows several answers to one request. `stream`: in place of
+    the gateway's own, of a format that answers some requests without it.
     """
     parsed = read_json(lambda body: parse(body, auth.principal()))
     chat = parsed.chat
@@ -116,7 +120,7 @@ def answer(
             return responder.stream(several, writer)
         return responder.whole(several, writer, collect_choices)
     deliver = responder.stream if chat.is_streamed else responder.whole
-    return deliver(surface.gateway.stream(chat), encoder(parsed))
+    return deliver((stream or surface.gateway.stream)(chat), encoder(parsed))
 
 
 def quote(text: str) -> bytes:

@@ -18,10 +18,11 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 @dataclass(frozen=True, slots=True)
 class Started:
     """The upstream has begun to answer; the first of the gateway's events. `model`: the id that was
-    used, a fallback's where one was.
+    used, a fallback's where one was; `input_tokens`: of the prompt, as in the `Usage` at the end.
     """
 
     model: str
+    input_tokens: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,10 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """`stop_sequence`: the one of the request's that ended the answer, and is no part of it."""
+
     finish_reason: FinishReason = "stop"
+    stop_sequence: str | None = None
 
 
 ChatEvent = (
@@ -146,6 +150,7 @@ class Answer:
     tool_calls: list[ToolCallPart] = field(default_factory=list)
     usage: Usage = Usage(0, 0)
     finish_reason: FinishReason = "stop"
+    stop_sequence: str | None = None
 
 
 def collect(events: ChatStream) -> Answer:
@@ -174,8 +179,8 @@ def collect(events: ChatStream) -> Answer:
                 answer.citations.append(event)
             case Usage():
                 answer.usage = event
-            case Done(reason):
-                answer.finish_reason = reason
+            case Done(reason, sequence):
+                answer.finish_reason, answer.stop_sequence = reason, sequence
                 break
             case FileOutput() | Flush():
                 pass

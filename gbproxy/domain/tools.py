@@ -7,12 +7,15 @@ parallel_tool_calls. Not to be taken for the upstream's own tools (domain/models
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeGuard
 
 from gbproxy.domain import jsontext
+
+_NAME = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
 
 ToolMode = Literal["auto", "none", "required"]
 
@@ -93,6 +96,11 @@ class Tools:
 
 
 NO_TOOLS = Tools()
+
+
+def is_tool_name(name: object) -> TypeGuard[str]:
+    """True for a name by which the model can call a tool."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def canonical_arguments(arguments: str) -> str:

@@ -104,6 +104,12 @@ class Gateway:
         with closing(shared):
             yield [self._stream(chat, shared.begin) for _ in range(chat.choices)]
 
+    def count_tokens(self, chat: ChatRequest) -> int:
+        """The tokens of a request's prompt, as the `Usage` of its answer would count them; nothing
+        is asked, and however long it is, it is counted. Raises ModelNotFound.
+        """
+        return self._prepare(chat).prompt_tokens
+
     def _stream(self, chat: ChatRequest, reserve: Reserve) -> ChatStream:
         context = request_context.current()
         context.limit_time(self._request_timeout_s)
@@ -186,7 +192,7 @@ class Gateway:
                         has_started = state.output_started = True
                         failover.begun()
                         self._note_start(state, model, account)
-                        yield Started(model.id)
+                        yield Started(model.id, state.prompt_tokens)
                     if isinstance(event, Done):
                         commit(state, turn, event)
                         reservation.end(state.tokens())

@@ -81,7 +81,7 @@ def stop_at(
                 on_cut()
                 if found.start():
                     yield TextDelta(text[: found.start()])
-                yield Done("stop")
+                yield Done("stop", found[0])
                 return
             held = text[end:]
             if end:

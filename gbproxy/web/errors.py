@@ -7,6 +7,7 @@ are no HTTP have no route.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -39,8 +40,9 @@ log = logging.getLogger(__name__)
 class ErrorFormat:
     """How one format writes an error, and the requests that get it.
 
-    `body` gets the status that is sent, which may be another than the error's own. `paths` are
-    prefixes of whole segments; `header_names` are headers that only clients of this format send.
+    `status` is the HTTP status of an error that this gateway has raised; `body` gets the status
+    that is sent, which for the framework's own errors is theirs. `paths` are prefixes of whole
+    segments; `header_names` are headers that only clients of this format send.
     """
 
     body: Callable[[GatewayError, int], bytes]
@@ -48,6 +50,7 @@ class ErrorFormat:
     content_type: str = "application/json"
     paths: tuple[str, ...] = ()
     header_names: tuple[str, ...] = ()
+    status: Callable[[GatewayError], int] = lambda error: error.status
 
 
 class ErrorFormats:
@@ -98,6 +101,18 @@ def install(app: Flask, formats: ErrorFormats) -> None:
     app.register_error_handler(Exception, crashed)
 
 
+def retry_headers(error: GatewayError) -> dict[str, str]:
+    """Headers by which an SDK, whatever its format, decides if and when to try again."""
+    found: dict[str, str] = {}
+    if error.retry_after is not None:
+        found["Retry-After"] = str(math.ceil(error.retry_after))
+    if error.should_retry is not None:
+        found["x-should-retry"] = "true" if error.should_retry else "false"
+    if error.status == 401:
+        found["WWW-Authenticate"] = "Bearer"
+    return found
+
+
 def internal_error() -> GatewayError:
     """The error that a client gets for a mistake of ours; details go to the log."""
     return GatewayError("the gateway met an error of its own")
@@ -111,7 +126,8 @@ def _render(shape: ErrorFormat, error: GatewayError, http: HTTPException | None)
     request_context.current().log_fields["code"] = error.code
     if isinstance(error, ClientGone):
         request_context.current().log_fields["client_gone"] = True
-    status = error.status if http is None or http.code is None or http.code < 400 else http.code
+    code = http.code if http is not None else None
+    status = shape.status(error) if code is None or code < 400 else code
     response = Response(
         shape.body(error, status),
         status,

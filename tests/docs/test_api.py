@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, get_args, get_type_hints
 
@@ -10,6 +11,8 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 
 from gbproxy.account_admin.model_reports import State
 from gbproxy.accounts.model_cards import ModelCards
+from gbproxy.api.anthropic import errors as anthropic_errors
+from gbproxy.api.anthropic import request as anthropic_request
 from gbproxy.api.openai import model_entry
 from gbproxy.api.openai import request as openai_request
 from gbproxy.app import create_app
@@ -114,6 +117,24 @@ def test_the_parameters_without_effect_are_those_that_the_code_names() -> None:
     assert {
         name for name in get_type_hints(CompletionCreateParamsBase) if name in _ignored(name)
     } <= told
+
+
+def test_the_parameters_without_effect_in_anthropics_api_are_those_that_the_code_names() -> None:
+    paragraphs = API.section("Anthropic's API").text.split("\n\n")
+    [listed] = [each for each in paragraphs if each.startswith("Without effect")]
+
+    told = code(listed.partition("The block")[0])
+    assert tuple(told[1:]) == anthropic_request.IGNORED_PARAMETERS
+
+
+def test_the_types_of_anthropics_errors_are_those_that_the_code_gives() -> None:
+    rows = API.section("Errors in Anthropic's shape").rows()
+    told = {name: (status, code(type_)[0]) for status, type_, codes in rows for name in code(codes)}
+
+    for name, expected in told.items():
+        error = code_facts.error_of(name)
+        type_ = json.loads(anthropic_errors.body(error, error.status))["error"]["type"]
+        assert (str(anthropic_errors.status(error)), type_) == expected, name
 
 
 def test_the_table_says_of_each_parameter_what_becomes_of_it() -> None:

@@ -156,6 +156,14 @@ def _one_answer(output: str) -> bool:
     )
 
 
+def _one_message(output: str) -> bool:
+    message = json.loads(output)
+    [block] = message["content"]
+    return (message["type"], message["stop_reason"]) == ("message", "end_turn") and (
+        "sky blue" in block["text"]
+    )
+
+
 def _a_plain_stream(output: str) -> bool:
     *events, end = [line.removeprefix("data: ") for line in output.split("\n\n") if line]
     text = "".join(
@@ -221,6 +229,7 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "one answer, as a whole (curl)": _one_answer,
     "streamed, with an estimate of its tokens at the end": _a_stream,
     "which models there are": _models,
+    "one message in Anthropic's format": _one_message,
     "is it alive? (needs no key)": _healthy,
     "one answer, as a whole": _about_the_sky,
     "streamed": _about_the_sky,

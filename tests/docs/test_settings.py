@@ -22,7 +22,8 @@ KEY = "sk-9f2c41d07ab84e5e11"
 # Variables that pages name and that are none of the gateway's settings.
 NO_SETTINGS = {
     "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_BASE_URL", "DEMO_EXIT", "HTTPS_PROXY", "SIMULATOR", "SCRIPT_NAME",
-    "SECURE_C_SES_FILE", "PERMISSION_DENIED",
+    "SECURE_C_SES_FILE", "PERMISSION_DENIED", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
 }  # fmt: skip
 NO_VARIABLES = {"IGNORED", "DATABASE_IS_TEMPORARY"}
 IN_WORDS = {"unset", "the edition's", "the system's", "built-in catalogue", "gbproxy/<version>"}

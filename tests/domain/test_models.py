@@ -366,6 +366,16 @@ def test_null_means_not_given_where_it_could_mean_nothing_else() -> None:
     assert models.resolve("gemini-auto") == BUILT_IN[0]
 
 
+def test_a_change_gives_a_model_further_names() -> None:
+    models = catalogue({"id": "gemini-3.8-flash", "aliases": ["claude-flash"]})
+
+    [model] = {models.resolve(name) for name in ("claude-flash", "gemini-flash-latest")}
+    assert (model.id, model.aliases) == (
+        "gemini-3.8-flash",
+        ("gemini-flash-latest", "claude-flash"),
+    )
+
+
 def test_a_change_may_take_a_fallback_away() -> None:
     models = catalogue({"id": "gemini-3-pro-preview", "successor": None})
 

@@ -6,29 +6,16 @@ Source: https://platform.openai.com/docs/guides/error-codes
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from gbproxy.domain import jsontext
 from gbproxy.errors import GatewayError
-from gbproxy.web.errors import ErrorFormat
+from gbproxy.web.errors import ErrorFormat, retry_headers
 
 
 def body(error: GatewayError, _status: int) -> bytes:
     """The status that is sent has no place in this body."""
     return jsontext.encode_bytes(_object(error)) + b"\n"
-
-
-def headers(error: GatewayError) -> dict[str, str]:
-    """Headers by which an SDK decides if and when to try again."""
-    found: dict[str, str] = {}
-    if error.retry_after is not None:
-        found["Retry-After"] = str(math.ceil(error.retry_after))
-    if error.should_retry is not None:
-        found["x-should-retry"] = "true" if error.should_retry else "false"
-    if error.status == 401:
-        found["WWW-Authenticate"] = "Bearer"
-    return found
 
 
 def frame(error: GatewayError) -> bytes:
@@ -41,7 +28,7 @@ def frame(error: GatewayError) -> bytes:
 # /v1/models is shared with other APIs, whose clients are known by their headers
 ERRORS = ErrorFormat(
     body=body,
-    headers=headers,
+    headers=retry_headers,
     paths=tuple(
         f"{prefix}/{path}"
         for path in ("chat", "completions", "embeddings", "audio", "moderations")

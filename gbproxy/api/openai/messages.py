@@ -12,12 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gbproxy.api.bounds import MOST_PARTS
 from gbproxy.domain import jsontext
 from gbproxy.domain.chat import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.errors import BadRequest
-
-MOST_MESSAGES = 10_000
-MOST_PARTS = 50_000  # in all messages; a tool call is one
 
 _ROLES: dict[str, Role] = {
     "system": "system",

@@ -12,16 +12,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
 from gbproxy.api.openai import answer_limits, web_search
-from gbproxy.api.openai.messages import MOST_MESSAGES, MessageBody, Reader
+from gbproxy.api.openai.messages import MessageBody, Reader
 from gbproxy.api.openai.tools import ToolReader
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.tools import NO_TOOLS, Tools
 from gbproxy.errors import BadRequest
-
-MOST_TOOLS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ class ParsedCompletion(ParsedChat):
 
 def parse(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
     """Raises BadRequest, whose `param` names the field that is wrong."""
-    _refuse_too_many(body)
+    refuse_too_many(body, messages=MOST_MESSAGES, tools=MOST_TOOLS, functions=MOST_TOOLS)
     try:
         fields = _Body.model_validate(body)
     except ValidationError as error:
@@ -146,20 +145,6 @@ SUPPORTED_PARAMETERS = tuple(
     if name not in (*_Ignored.model_fields, "modalities", "messages", "model")
 )
 """The parameters that have an effect, for those who choose a model by them."""
-
-
-def _refuse_too_many(body: dict[str, Any]) -> None:
-    """Raises BadRequest before the lists are validated, which would take seconds."""
-    for name, most in (
-        ("messages", MOST_MESSAGES),
-        ("tools", MOST_TOOLS),
-        ("functions", MOST_TOOLS),
-    ):
-        items = body.get(name)
-        if isinstance(items, list) and len(items) > most:
-            raise BadRequest(
-                f"{name}: at most {most} are taken, and these are {len(items)}", param=name
-            )
 
 
 def _refuse_what_is_not_offered(fields: _Body) -> None:

@@ -6,16 +6,22 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from gbproxy.api.openai import web_search
-from gbproxy.domain.tools import CustomTool, FunctionTool, Grammar, Tool, ToolChoice, Tools
+from gbproxy.domain.tools import (
+    CustomTool,
+    FunctionTool,
+    Grammar,
+    Tool,
+    ToolChoice,
+    Tools,
+    is_tool_name,
+)
 from gbproxy.errors import BadRequest
 
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
 _MODES = ("auto", "none", "required")
 _KINDS = ("function", "custom")
 
@@ -175,7 +181,7 @@ def _grammar(grammar: Object, place: str) -> Grammar:
 
 def _name(tool: Object, place: str) -> str:
     name = tool.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_tool_name(name):
         raise BadRequest(
             f"{place}.name must be a name of up to 128 characters, without white space",
             param=f"{place}.name",
