@@ -15,7 +15,9 @@ from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
+from gbproxy.domain import attachment
 from gbproxy.domain.account import WIDGET, Account, id_of
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.events import (
     FLUSH,
@@ -46,6 +48,7 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.gateway import Gateway
+from gbproxy.gateway.files import FileTransfer
 from gbproxy.observability import request_context
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryLimitStore
@@ -185,6 +188,8 @@ class Harness:
         )
         self._to_prewarm: dict[str, list[str]] | None = None
         self.noted: list[str] = []
+        self.linked: dict[str, bytes] = {}  # what URLs lead to
+        self.fetched: list[str] = []
         self.discarded: list[str] = []  # without a word in the records
         self.pauses: list[float] = []
         self.conversations = Conversations(
@@ -210,6 +215,7 @@ class Harness:
             self.conversations,
             self.sessions,
             Limiter(self.limit_store, Rules(model_interval_s=model_interval_s), self.clock),
+            FileTransfer(self._fetch, max_fetched_bytes=1000),
             show_thoughts=show_thoughts,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,
@@ -225,9 +231,13 @@ class Harness:
         self.sessions.refill(names)
         self._to_prewarm = None
 
-    def _open_session(self, account: Account) -> str:
+    def _fetch(self, link: LinkedAttachment) -> Attachment:
+        self.fetched.append(link.url)
+        return attachment.of_content(self.linked[link.url], link.place, name=link.name)
+
+    def _open_session(self, account: Account, *, for_files: bool) -> str:
         if self._to_prewarm is None:
-            return self.upstream.open_session(account)
+            return self.upstream.open_session(account, for_files=for_files)
         names = self._to_prewarm[account.id]
         if not names:
             raise UpstreamError("there is nothing more to prewarm")
