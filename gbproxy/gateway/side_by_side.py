@@ -70,3 +70,4 @@ def _work(
                 arrived.put((index, job()))
             except Exception as error:  # noqa: BLE001  handed over: raised where it is waited for
                 arrived.put(error)
+                return

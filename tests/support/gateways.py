@@ -82,6 +82,9 @@ class Upstream:
         self.asked: list[tuple[str, str, str]] = []  # account, model, session
         self.closed: list[str] = []
         self.opened = 0
+        self.files: list[tuple[str, str, bytes]] = []  # session, name and bytes of each
+        self.file_ids: list[tuple[str, ...]] = []  # of each question
+        self.refuses_files: list[Exception] = []
         self.on_ask: Callable[[], None] = lambda: None
         self._scripts = list(scripts or [HELLO])
         self._opening = opening
@@ -96,9 +99,16 @@ class Upstream:
         self.opened += 1
         return f"s/{self.opened}"
 
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        if self.refuses_files:
+            raise self.refuses_files.pop(0)
+        self.files.append((session, attachment.name, attachment.content))
+        return f"f/{len(self.files)}"
+
     def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
         self.on_ask()
         self.prompts.append(prompt_of(request))
+        self.file_ids.append(request.file_ids)
         self.asked.append((account.id, request.model.id, session))
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         try:
