@@ -19,7 +19,7 @@ import secrets  # noqa: E402
 import sys  # noqa: E402
 from collections import deque  # noqa: E402
 
-from gbproxy.server import startup  # noqa: E402
+from gbproxy.server import memory, startup  # noqa: E402
 from gbproxy.server.arbiter import (  # noqa: E402
     BACKLOG,
     SPARE_CONNECTIONS,
@@ -29,6 +29,8 @@ from gbproxy.server.arbiter import (  # noqa: E402
     drain_first,
 )
 from gbproxy.server.worker import STOP_MARGIN_S, Worker  # noqa: E402
+
+memory.return_large_blocks()  # before the fork: for all workers
 
 settings = startup.load(arguments=sys.argv[1:])
 

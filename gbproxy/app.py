@@ -15,6 +15,7 @@ from gbproxy.api.format import Format, Surface
 from gbproxy.bootstrap import build
 from gbproxy.domain.account import Account
 from gbproxy.domain.models import Model
+from gbproxy.outbound.fetch import FileFetcher
 from gbproxy.server import startup
 from gbproxy.services import Services
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
@@ -24,6 +25,7 @@ from gbproxy.web import auth, limits, middleware
 from gbproxy.web.cors import Cors
 from gbproxy.web.errors import ErrorFormats
 from gbproxy.web.secret_guard import SecretGuard
+from gbproxy.web.side_by_side import spawn
 from gbproxy.web.streaming import StreamResponder
 
 EXTENSION = "gbproxy"
@@ -55,6 +57,7 @@ def create_app(
     models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
     formats: Sequence[Format] = FORMATS,
+    fetcher: FileFetcher | None = None,
 ) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the
     process with status 2.
@@ -67,6 +70,8 @@ def create_app(
         accounts=accounts,
         models=models,
         prewarmed=prewarmed,
+        spawn=spawn,
+        fetcher=fetcher,
     )
     return app_over(services, formats)
 

@@ -67,8 +67,8 @@ class SessionStore(Protocol):
         conversation: str,
         expires_at: float,
     ) -> bool:
-        """Free a session of ours, to be continued until `expires_at` (Unix seconds). False: we have
-        lost it.
+        """Free a session of ours, with the files that it holds, to be continued until `expires_at`
+        (Unix seconds). False: we have lost it.
         """
         ...
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
-from gbproxy.domain import history
+from gbproxy.domain import history, session_files
 from gbproxy.domain.chat import Message, ToolCallPart
 from gbproxy.domain.session import Session, id_prefix, public_id
+from gbproxy.domain.session_files import SessionFiles
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import request_context
 
@@ -178,6 +179,17 @@ class Turn:
             conversation = public_id(self._plan.key_digest, prefix)
             self._plan = replace(self._plan, conversation=conversation)
             self._on_rename(conversation)
+
+    @property
+    def files(self) -> SessionFiles:
+        """The files that the session holds."""
+        return session_files.decode(self._handle.session.files) if self._handle else {}
+
+    def note_files(self, files: SessionFiles) -> None:
+        """Record, with the commit, that the session holds these files."""
+        if self._handle is not None:
+            session = replace(self._handle.session, files=session_files.encode(files))
+            self._handle = replace(self._handle, session=session)
 
     def mark_sent(self) -> None:
         """Call before `messages` are sent: from now on the session counts as holding them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 OCTET_STREAM = "application/octet-stream"
 PLAIN_TEXT = "text/plain"
@@ -164,6 +164,18 @@ def file_name(given: str, kind: str) -> str:
         stem = base  # behind a dot stands no extension
     stem = stem.strip(" .")[: _MOST_NAME_CHARS - len(fitting) - 1] or "file"
     return f"{stem}.{fitting}" if fitting else stem
+
+
+def distinct_name(name: str, taken: Collection[str]) -> str:
+    """The name, with a number in it where it is taken: `fox-2.png`."""
+    stem, dot, extension = name.rpartition(".")
+    if not dot:
+        stem, extension = name, ""
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}{dot}{extension}"
+    return name
 
 
 def _keeps(extension: str, kind: str, fitting: str) -> bool:

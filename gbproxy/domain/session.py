@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from hashlib import sha256
 
@@ -22,13 +22,15 @@ class Session:
     conversation, or its prefix until the API key is known.
 
     `name` is empty until the upstream, which opens the session with its first answer, sends it.
-    `account_key`: the account that opened it, and alone can use it (Account.account_key).
+    `account_key`: the account that opened it, and alone can use it (Account.account_key). `files`:
+    what it holds of files (domain/session_files.py).
     """
 
     id: str
     account_key: str
     name: str
     conversation: str
+    files: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

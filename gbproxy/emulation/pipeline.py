@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import Message, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.events import UpstreamStream, estimate_quarter_tokens
-from gbproxy.emulation import roles
+from gbproxy.emulation import context_file, roles
 from gbproxy.emulation.roles import PromptSize
 from gbproxy.errors import ContextLengthExceeded
 from gbproxy.upstreams.base import Capabilities
@@ -87,7 +88,17 @@ _BY_PROMPT = Pipeline((Stage(write=roles.flatten_to_one, measure=roles.measure),
 
 def compose(capabilities: Capabilities) -> Pipeline:
     """The stages that emulate what these capabilities lack."""
-    return NATIVE if capabilities.roles else _BY_PROMPT
+    if capabilities.roles:
+        return NATIVE
+    if capabilities.files_in and capabilities.prompt_max_chars is not None:
+        return _by_prompt_and_file(capabilities.prompt_max_chars)
+    return _BY_PROMPT
+
+
+@lru_cache(maxsize=8)
+def _by_prompt_and_file(most_chars: int) -> Pipeline:
+    write = partial(context_file.flatten, most_chars)
+    return Pipeline((Stage(write=write, measure=partial(context_file.measure, most_chars)),))
 
 
 def fitting(

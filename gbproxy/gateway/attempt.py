@@ -5,12 +5,13 @@ request, commit the answer, or decide what follows a failure.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gbproxy.accounts.failover import Failover, Next
 from gbproxy.conversations import Turn
 from gbproxy.domain.account import Account
+from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import Done, whole_tokens
 from gbproxy.domain.models import Model
@@ -31,6 +32,7 @@ from gbproxy.errors import (
     SessionDenied,
     SessionGone,
 )
+from gbproxy.gateway.files import RequestFiles, attachments_of, without_files
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import RequestContext
 from gbproxy.shaping.transform import AnswerTransform
@@ -52,6 +54,7 @@ class RequestState:
     upstreams: Mapping[str, Capabilities]  # that serve the model, by name
     sizes: Mapping[str, PromptSize]  # of the prompt as each of them is sent it
     size: PromptSize  # as the one that is asked is sent it
+    files: RequestFiles
     shows_thoughts: bool  # where the request does not say
     output_started: bool = False  # something was shown, which cannot be taken back
     has_opened: bool = False  # True when this attempt's session was opened for this request
@@ -119,16 +122,26 @@ def write_request(
     pipeline: Pipeline,
     capabilities: Capabilities,
     model: Model,
+    put: Callable[[Attachment], str],
 ) -> UpstreamRequest:
-    """The request of this attempt. From now on the session counts as holding its messages."""
+    """The request of this attempt, whose files are in the session, by `put`. From now on the
+    session counts as holding its messages.
+    """
     if state.exchange and capabilities.sessions:
         written = pipeline.write(state.correction, is_resumed=True)
     else:
-        messages = (*turn.messages, *state.exchange)
+        messages = state.files.ready((*turn.messages, *state.exchange), turn.files)
         written = pipeline.write(messages, is_resumed=turn.is_resumed)
     ensure_fits(count_chars(written), capabilities)
+    file_ids: tuple[str, ...] = ()
+    if files := attachments_of(written):
+        known = turn.files
+        sent = state.files.put(files, put, known)
+        turn.note_files({**known, **sent})
+        file_ids = tuple(file.id for file in sent.values())
+        written = without_files(written)
     turn.mark_sent()
-    return UpstreamRequest(written, model)
+    return UpstreamRequest(written, model, file_ids)
 
 
 def commit(state: RequestState, turn: Turn, done: Done) -> None:

@@ -19,9 +19,11 @@ from gbproxy.emulation.pipeline import CorrectionNeeded, ensure_fits, fitting
 from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.emulation.roles import PromptSize
 from gbproxy.errors import (
+    BadRequest,
     ContextLengthExceeded,
     NoAccountAvailable,
     Overloaded,
+    RequestTooLarge,
     SessionDenied,
     SessionGone,
     UpstreamError,
@@ -34,12 +36,13 @@ from gbproxy.gateway.attempt import (
     note_failure,
     write_request,
 )
+from gbproxy.gateway.files import FileTransfer, RequestFiles
+from gbproxy.gateway.opening import session_for
 from gbproxy.gateway.shared_reservation import Ending, Reserve, SharedReservation
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
 from gbproxy.rate_limits.limiter import Limiter
 from gbproxy.sessions.prewarmed import SessionPool
-from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.registry import Upstreams
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Gateway:
         conversations: Conversations,
         sessions: SessionPool,
         limits: Limiter,
+        files: FileTransfer,
         *,
         show_thoughts: bool = False,
         max_attempts: int = 3,
@@ -77,6 +81,7 @@ class Gateway:
         self._conversations = conversations
         self._sessions = sessions
         self._limits = limits
+        self._files = files
         self._show_thoughts = show_thoughts
         self._max_attempts = max_attempts
         self._suspect = suspect
@@ -92,7 +97,7 @@ class Gateway:
         Reading on behind `Done` confirms that the last frame was written; if the generator is
         closed instead, the conversation does not go on from this answer.
         """
-        return self._stream(chat, self._limits.begin)
+        return self._stream(chat, self._limits.begin, RequestFiles(self._files, chat.messages))
 
     @contextmanager
     def streams(self, chat: ChatRequest) -> Iterator[list[ChatStream]]:
@@ -101,19 +106,20 @@ class Gateway:
         left.
         """
         shared = SharedReservation(self._limits.begin, chat.choices)
+        files = RequestFiles(self._files, chat.messages)
         with closing(shared):
-            yield [self._stream(chat, shared.begin) for _ in range(chat.choices)]
+            yield [self._stream(chat, shared.begin, files) for _ in range(chat.choices)]
 
     def count_tokens(self, chat: ChatRequest) -> int:
         """The tokens of a request's prompt, as the `Usage` of its answer would count them; nothing
         is asked, and however long it is, it is counted. Raises ModelNotFound.
         """
-        return self._prepare(chat).prompt_tokens
+        return self._prepare(chat, RequestFiles(self._files, chat.messages)).prompt_tokens
 
-    def _stream(self, chat: ChatRequest, reserve: Reserve) -> ChatStream:
+    def _stream(self, chat: ChatRequest, reserve: Reserve, files: RequestFiles) -> ChatStream:
         context = request_context.current()
         context.limit_time(self._request_timeout_s)
-        state = self._prepare(chat)
+        state = self._prepare(chat, files)
         self._record_activity()
         reservation = reserve(
             chat.principal,
@@ -125,6 +131,7 @@ class Gateway:
             with self._begin_turn(state) as turn:
                 context.conversation = turn.conversation
                 failover = self._failover(state, turn)
+                state.files.fetch(turn.messages)
                 while True:
                     required = None if turn.can_restart else turn.account_key
                     with failover.lease(required=required, preferred=turn.account_key) as account:
@@ -170,9 +177,16 @@ class Gateway:
             state.size = state.sizes[account.upstream]
             if not turn.is_resumed:
                 ensure_fits(state.size.chars, upstream.capabilities)
-            session = self._session(state, turn, account, upstream)
+            session = session_for(state, turn, account, upstream.capabilities, self._sessions)
             state.emulation.enter(turn.conversation, is_told=turn.is_told)
-            request = write_request(state, turn, pipeline, upstream.capabilities, model)
+            request = write_request(
+                state,
+                turn,
+                pipeline,
+                upstream.capabilities,
+                model,
+                lambda file: upstream.add_file(account, session, file),
+            )
             with (
                 closing(upstream.stream(request, account, session)) as source,
                 closing(
@@ -212,10 +226,13 @@ class Gateway:
                 # It was prewarmed: the account's other prewarmed sessions may be gone too.
                 self._sessions.invalidate(account)
             return next_step(error, state, turn, failover)
+        except (BadRequest, RequestTooLarge) as error:  # of a file
+            note_failure(error, account)
+            raise
         failover.answered()
         return None
 
-    def _prepare(self, chat: ChatRequest) -> RequestState:
+    def _prepare(self, chat: ChatRequest, files: RequestFiles) -> RequestState:
         model = self._models.resolve(chat.model)
         if chat.web_search:
             model = model.narrowed_to("webGroundingSpec")
@@ -241,6 +258,7 @@ class Gateway:
             upstreams,
             sizes,
             size,
+            files,
             self._show_thoughts,
         )
 
@@ -256,11 +274,14 @@ class Gateway:
         )
 
     def _failover(self, state: RequestState, turn: Turn) -> Failover:
-        """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
+        """Raises ContextLengthExceeded, and BadRequest for files that nobody takes, also where no
+        account can be asked, at no account's cost.
+        """
         able: Collection[str] = state.upstreams.keys()
         # A resumed session is sent its delta only, which may fit where the whole does not.
         if not turn.is_resumed:
             able = fitting(state.sizes, state.upstreams)
+        able = state.files.takers(turn.messages, able, state.upstreams)
         return Failover(
             self._pool,
             self._models.requested(state.model, state.chat.principal, able),
@@ -268,34 +289,6 @@ class Gateway:
             suspect=self._suspect,
             pause=self._pause,
         )
-
-    def _session(
-        self, state: RequestState, turn: Turn, account: Account, upstream: Upstream
-    ) -> str:
-        """The name of the session to ask in: the turn's own, or a fresh one. Empty without one."""
-        if turn.session is not None:
-            return turn.session.name
-        context = request_context.current()
-        state.has_opened = False
-        name = ""
-        if not upstream.capabilities.sessions:
-            turn.forgo_session()
-            state.has_opened = True
-        else:
-            can_rename = turn.can_take_id and not context.conversation_sent
-            # A prewarmed session has an id of its own, by which other workers see that the
-            # conversation is in use.
-            session = self._sessions.take(account) if can_rename else None
-            if session is None:
-                session = turn.record(account.account_key, self._sessions.open(account))
-                state.has_opened = True
-            else:
-                turn.use(session)
-                turn.take_id()
-            name = session.name
-        if not context.conversation_sent:
-            context.conversation = turn.conversation
-        return name
 
     def _note_lease(self, account: Account, turn: Turn) -> None:
         context = request_context.current()

@@ -184,6 +184,26 @@ def child() -> Iterator[RequestContext]:
         parent.merge(made)
 
 
+@contextmanager
+def part() -> Iterator[RequestContext]:
+    """The context of work that is done side by side with other work for the current request. What
+    it counts is dropped: the request counts its own waiting.
+    """
+    whole = current()
+    made = RequestContext(
+        whole.request_id,
+        whole.trace,
+        started=whole.started,
+        until=whole.until,
+        has_elsewhere=whole.has_elsewhere,
+    )
+    token = _current.set(made)
+    try:
+        yield made
+    finally:
+        _current.reset(token)
+
+
 def result_in_time(
     future: Future[T], what: str, patience_s: float, *, left_s: float | None = None
 ) -> T:

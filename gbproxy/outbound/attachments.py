@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from gbproxy.domain import attachment
 from gbproxy.domain.attachment import Attachment, LinkedAttachment, Wanted
-from gbproxy.domain.base64_pieces import go_on
 from gbproxy.domain.media_types import media_type
+from gbproxy.domain.slices import Work
 from gbproxy.outbound.fetch import FetchLimits, FileFetcher
 
 
@@ -18,14 +17,15 @@ def fetched(
     max_bytes: int,
     *,
     timeout_s: float = 30.0,
-    rest: Callable[[], None] = go_on,
 ) -> Attachment:
     """The file that a link leads to. Raises BadRequest or RequestTooLarge."""
     limits = FetchLimits(max_bytes, timeout_s, partial(_refusal, link.wanted))
     file = fetcher.fetch(link.url, limits, link.place)
-    return attachment.of_content(
-        file.content, link.place, label=file.content_type, name=link.name or file.name, rest=rest
-    )
+    name = link.name or file.name
+    with Work() as work:
+        return attachment.of_content(
+            file.content, link.place, label=file.content_type, name=name, rest=work.rest
+        )
 
 
 def _refusal(wanted: Wanted, head: bytes, content_type: str) -> str | None:

@@ -45,7 +45,7 @@ def _claim(condition: Any, *first: Any) -> Any:
         update(rows)
         .where(_c.id == one.with_for_update(skip_locked=True).scalar_subquery(), _c.state == IDLE)
         .values(state=RUNNING, holder=bindparam("worker"), claimed_at=bindparam("now"))
-        .returning(*SESSION, _c.history_digest)
+        .returning(*SESSION, _c.history_digest, _c.files)
     )
 
 
@@ -69,6 +69,7 @@ COMMIT = HotStatement(
         holder=None,
         claimed_at=None,
         history_digest=bindparam("new_digest"),
+        files=bindparam("new_files"),
         key_digest=bindparam("by"),
         conversation=bindparam("wanted"),
         last_turn_at=bindparam("now"),

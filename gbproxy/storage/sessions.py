@@ -123,11 +123,14 @@ class SessionRows:
         conversation: str,
         expires_at: float,
     ) -> bool:
-        """Free a session, which holds this history now. False: this worker had lost it."""
+        """Free a session, which holds this history and its `files` now. False: this worker had
+        lost it.
+        """
         self._known.discard(session.id)
         values = {
             **self._ours(session),
             "new_digest": history_digest,
+            "new_files": session.files or None,
             "by": key_digest,
             "wanted": conversation,
             "now": self._clock(),
@@ -224,8 +227,8 @@ class SessionRows:
         return {"session_id": session.id, "worker": self._worker_id()}
 
     def _claimed(self, row: AnyRow) -> Claimed:
-        *session, history_digest = row
-        claimed = Claimed(Session(*session), history_digest)
+        *session, history_digest, files = row
+        claimed = Claimed(Session(*session, files=files or ""), history_digest)
         self._known.add(claimed.session.id)
         return claimed
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from gbproxy.domain.account import ID_IN_KEY, IDENTITY_CHARS
 
-REVISION = "0007"  # the newest migration: what these tables are
+REVISION = "0008"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -175,6 +175,7 @@ sessions = Table(
     Column("conversation", String, nullable=False),
     Column("key_digest", LargeBinary),  # of the API key
     Column("history_digest", LargeBinary),  # of all that it holds
+    Column("files", String),  # JSON: what it holds of files (domain/session_files.py)
     Column("state", String, nullable=False),  # prewarmed, running, idle, deleting
     Column("holder", String),  # the worker that has it; None while idle or deleting
     Column("attempts", Integer, nullable=False),

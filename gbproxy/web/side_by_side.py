@@ -1,4 +1,6 @@
-"""Reads several answers to one request side by side, each in a greenlet of its own."""
+"""Reads several answers to one request side by side, each in a greenlet of its own, and runs so
+what else a request does at once.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,12 @@ def merged(streams: Callable[[], AbstractContextManager[Sequence[ChatStream]]]) 
     """
     with streams() as answers, closing(_arrivals(answers)) as arrivals:
         yield from merge(arrivals, len(answers))
+
+
+def spawn(work: Callable[[], None]) -> Callable[[], None]:
+    """Run a part of a request aside. What it returns ends that, wherever it waits."""
+    ending: Callable[[], None] = gevent.spawn(work).kill
+    return ending
 
 
 def _arrivals(answers: Sequence[ChatStream]) -> Generator[tuple[int, ChatEvent]]:

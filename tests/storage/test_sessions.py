@@ -63,6 +63,38 @@ def commit(
     )
 
 
+# Files
+
+
+def test_the_files_of_a_session_are_kept_with_it_and_known_to_who_claims_it(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    fresh = rows.add("anna", "sessions/1", prewarmed=False)
+    assert commit(rows, clock, replace(fresh, files='{"d1":["f1","fox.png"]}'), HEAD)
+
+    claimed = others.claim_history(HEAD)
+    assert claimed is not None
+    assert claimed.files == '{"d1":["f1","fox.png"]}'
+    others.release(claimed)
+    named = rows.claim_conversation(fresh.conversation, ALICE)
+
+    assert isinstance(named, Claimed)
+    assert named.session == claimed
+    assert commit(rows, clock, replace(claimed, files="{}"))
+    again = rows.claim_history(NEXT_HEAD)
+    assert again is not None
+    assert again.files == "{}"
+
+
+def test_a_session_without_files_has_none(rows: SessionRows, clock: Clock) -> None:
+    kept(rows, clock)
+
+    claimed = rows.claim_history(HEAD)
+
+    assert claimed is not None
+    assert claimed.files == ""
+
+
 # Claims
 
 

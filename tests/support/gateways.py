@@ -15,7 +15,9 @@ from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
+from gbproxy.domain import attachment
 from gbproxy.domain.account import WIDGET, Account, id_of
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.events import (
     FLUSH,
@@ -46,6 +48,7 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.gateway import Gateway
+from gbproxy.gateway.files import FileTransfer
 from gbproxy.observability import request_context
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryLimitStore
@@ -79,6 +82,9 @@ class Upstream:
         self.asked: list[tuple[str, str, str]] = []  # account, model, session
         self.closed: list[str] = []
         self.opened = 0
+        self.files: list[tuple[str, str, bytes]] = []  # session, name and bytes of each
+        self.file_ids: list[tuple[str, ...]] = []  # of each question
+        self.refuses_files: list[Exception] = []
         self.on_ask: Callable[[], None] = lambda: None
         self._scripts = list(scripts or [HELLO])
         self._opening = opening
@@ -93,9 +99,16 @@ class Upstream:
         self.opened += 1
         return f"s/{self.opened}"
 
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        if self.refuses_files:
+            raise self.refuses_files.pop(0)
+        self.files.append((session, attachment.name, attachment.content))
+        return f"f/{len(self.files)}"
+
     def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
         self.on_ask()
         self.prompts.append(prompt_of(request))
+        self.file_ids.append(request.file_ids)
         self.asked.append((account.id, request.model.id, session))
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         try:
@@ -185,6 +198,8 @@ class Harness:
         )
         self._to_prewarm: dict[str, list[str]] | None = None
         self.noted: list[str] = []
+        self.linked: dict[str, bytes] = {}  # what URLs lead to
+        self.fetched: list[str] = []
         self.discarded: list[str] = []  # without a word in the records
         self.pauses: list[float] = []
         self.conversations = Conversations(
@@ -210,6 +225,7 @@ class Harness:
             self.conversations,
             self.sessions,
             Limiter(self.limit_store, Rules(model_interval_s=model_interval_s), self.clock),
+            FileTransfer(self._fetch, max_fetched_bytes=1000),
             show_thoughts=show_thoughts,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,
@@ -225,9 +241,13 @@ class Harness:
         self.sessions.refill(names)
         self._to_prewarm = None
 
-    def _open_session(self, account: Account) -> str:
+    def _fetch(self, link: LinkedAttachment) -> Attachment:
+        self.fetched.append(link.url)
+        return attachment.of_content(self.linked[link.url], link.place, name=link.name)
+
+    def _open_session(self, account: Account, *, for_files: bool) -> str:
         if self._to_prewarm is None:
-            return self.upstream.open_session(account)
+            return self.upstream.open_session(account, for_files=for_files)
         names = self._to_prewarm[account.id]
         if not names:
             raise UpstreamError("there is nothing more to prewarm")

@@ -15,10 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
 from gbproxy.api.openai import answer_limits, web_search
+from gbproxy.api.openai.attachments import AttachmentReader
 from gbproxy.api.openai.messages import MessageBody, Reader
 from gbproxy.api.openai.tools import ToolReader
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
+from gbproxy.domain.slices import Work
 from gbproxy.domain.tools import NO_TOOLS, Tools
 from gbproxy.errors import BadRequest
 
@@ -33,17 +35,24 @@ class ParsedCompletion(ParsedChat):
     has_functions: bool = False
 
 
-def parse(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
-    """Raises BadRequest, whose `param` names the field that is wrong."""
+def parse(
+    body: dict[str, Any], principal: Principal = ANONYMOUS, *, max_file_bytes: int = 0
+) -> ParsedCompletion:
+    """`max_file_bytes`: of each file. Raises BadRequest or RequestTooLarge, whose `param` names the
+    field that is wrong.
+    """
     refuse_too_many(body, messages=MOST_MESSAGES, tools=MOST_TOOLS, functions=MOST_TOOLS)
     try:
         fields = _Body.model_validate(body)
     except ValidationError as error:
         raise _bad_request(error) from error
     _refuse_what_is_not_offered(fields)
-    messages, tools = Reader(), ToolReader()
+    tools = ToolReader()
+    with Work() as work:
+        messages = Reader(AttachmentReader(max_file_bytes, work.rest))
+        read = messages.read(fields.messages)
     chat = ChatRequest(
-        messages=messages.read(fields.messages),
+        messages=read,
         model=fields.model,
         show_thoughts=_show_thoughts(fields),
         principal=principal,

@@ -6,6 +6,7 @@ Source: https://platform.openai.com/docs/api-reference
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -64,11 +65,12 @@ def models(surface: Surface) -> ModelViews:
 def _chat(surface: Surface) -> Blueprint:
     bp = Blueprint("openai_chat", __name__)
     bp.before_request(surface.check_limits)
+    read = partial(parse, max_file_bytes=surface.max_file_bytes)
 
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
     def create() -> Response:
-        return answer(surface, parse, CompletionEncoder, ChoicesEncoder)
+        return answer(surface, read, CompletionEncoder, ChoicesEncoder)
 
     return bp
 

@@ -84,15 +84,15 @@ MESSAGES: list[tuple[str, Any]] = [
         [{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]}],
     ),
     (
-        "messages[0].content[0]",
+        "messages[0].content[0].image_url",
         [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
     ),
     (
-        "messages[0].content[0]",
+        "messages[0].content[0].file.file_id",
         [{"role": "user", "content": [{"type": "file", "file": {"file_id": "x"}}]}],
     ),
     (
-        "messages[0].content[0]",
+        "messages[0].content[0].input_audio",
         [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}],
     ),
     ("messages[0].content[0].type", [{"role": "user", "content": [{"type": "smell"}]}]),
@@ -106,6 +106,19 @@ MESSAGES: list[tuple[str, Any]] = [
     (
         "messages[0].content[0].text",
         [{"role": "assistant", "content": [{"type": "text", "text": 1}]}],
+    ),
+    (
+        "messages[0].content[0]",
+        [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+    ),
+    (
+        "messages[0].content[0].content[1].image_url",
+        [
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "content": [TEXT, {"type": "image_url"}]}],
+            }
+        ],
     ),
     (
         "messages[0].content[0].type",
