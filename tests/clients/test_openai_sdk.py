@@ -341,7 +341,7 @@ def test_request_errors_have_their_classes(client: openai.OpenAI) -> None:
     assert (not_listed.value.code, not_listed.value.param) == ("model_not_found", "model")
     assert (malformed.value.code, malformed.value.param) == (
         "invalid_request_error",
-        "messages[0].content[0]",
+        "messages[0].content[0].image_url",
     )
     assert stranger.value.code == "invalid_api_key"
     assert (not_offered.value.status_code, not_offered.value.code) == (501, "not_implemented")
