@@ -200,7 +200,7 @@ def _put(put: Callable[[Attachment], str], file: Attachment) -> str:
 
 
 def _note(files: Collection[Attachment], new: Collection[Attachment]) -> None:
-    fields = request_context.current().log_fields
-    fields["files"] = len(files)
+    context = request_context.current()
     sent = sum(len(file.content) for file in new)
-    fields["uploaded_bytes"] = fields.get("uploaded_bytes", 0) + sent
+    context.log_fields["files"] = len(files)
+    context.log_fields["uploaded_bytes"] = context.log_fields.get("uploaded_bytes", 0) + sent
