@@ -22,7 +22,7 @@ from gbproxy.errors import AccountStalled, GatewayError, UpstreamTimeout
 T = TypeVar("T")
 
 _merging = threading.Lock()
-_SUMMED = ("answer_chars", "output_tokens")  # of all answers to one request
+_SUMMED = ("answer_chars", "output_tokens", "uploaded_bytes")  # of all answers to one request
 _RECHECK_S = 1.0  # between looks for another account
 # A later version may have further fields behind these four.
 _FORM = re.compile(

@@ -125,10 +125,10 @@ class Settings(BaseModel):
     )
     proxy: Annotated[SecretStr, parsed_by(network.proxy_url)] | None = Field(
         None,
-        description="proxy for all upstream traffic: `http://`, `https://`, `socks5://` or "
-        "`socks5h://`, with `user:password@` or `user@` where needed; both are sent in UTF-8, and "
-        "`/`, `?`, `#`, `%` and spaces in them are written as `%XX`. The usual `HTTPS_PROXY` is "
-        "not read",
+        description="proxy for all upstream traffic and for linked files: `http://`, `https://`, "
+        "`socks5://` or `socks5h://`, with `user:password@` or `user@` where needed; both are sent "
+        "in UTF-8, and `/`, `?`, `#`, `%` and spaces in them are written as `%XX`. The usual "
+        "`HTTPS_PROXY` is not read",
     )
     user_agent: Annotated[str, parsed_by(validators.user_agent)] = Field(
         default_factory=_user_agent,
@@ -198,7 +198,9 @@ class Settings(BaseModel):
         "request, deleted after it",
     )
     prompt_max_chars: PositiveInt = Field(
-        400_000, description="longer conversations: 400 `context_length_exceeded`"
+        400_000,
+        description="older turns of longer conversations go up as a file; a newest message that is "
+        "longer by itself: 400 `context_length_exceeded`",
     )
     ca_bundle: Annotated[Path, parsed_by(validators.certificates)] | None = Field(
         None,
