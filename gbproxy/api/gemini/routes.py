@@ -164,15 +164,9 @@ def _add(bp: Blueprint, method: str, view: Callable[..., Response]) -> None:
 
 
 def _add_resource(bp: Blueprint, path: str, view: Callable[..., Response]) -> None:
-    if path == f"{_SHARED}/files":  # another API's too, which answers there
-        return
     for each in (path, f"{path}/<path:rest>"):
-        bp.add_url_rule(
-            each,
-            endpoint=each.replace(".", "_"),
-            view_func=view,
-            methods=["GET", "POST", "PATCH", "DELETE"],
-        )
+        if each != f"{_SHARED}/files":  # another API's too, which answers there
+            bp.add_url_rule(each, endpoint=each, view_func=view, methods=["GET", "POST"])
 
 
 def _parse(body: dict[str, Any], principal: Principal, **options: Any) -> ParsedContent:
