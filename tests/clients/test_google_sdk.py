@@ -28,7 +28,7 @@ from gbproxy.simulator import (
     quota,
 )
 from tests.support.chats import used_sessions
-from tests.support.serving import Front, Served, SharedUpstream, fronting
+from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 
 T = TypeVar("T")
@@ -457,6 +457,22 @@ def test_an_error_in_the_stream_is_raised(google: genai.Client, upstream: Shared
 
     assert said == ["Half "]
     assert (raised.value.code, raised.value.status) == (502, "INTERNAL")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"POST /v1/models/{USED}:generateContent HTTP/1.1\r\nno header\r\n\r\n",
+        "GET /v1beta/models HTTP/1.1\r\nno header\r\n\r\n",
+        "GET /v1/models HTTP/1.1\r\nx-goog-api-client: genai\r\nno header\r\n\r\n",
+    ],
+    ids=["method", "path", "header"],
+)
+def test_bytes_that_are_no_http(gateway: Served, head: str) -> None:
+    reply = Reply.parse(gateway.send(head.encode()))
+
+    assert (reply.status, reply.json()["error"]["code"]) == (400, 400)
+    assert reply.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
 # The SDK's own types
