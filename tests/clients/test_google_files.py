@@ -1,4 +1,4 @@
-"""Files in the contents of the official `google-genai` client, on their way into upstream sessions."""
+"""Files in the contents of Google's own clients, on their way into upstream sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
+from tests.support import node_client
 from tests.support.chats import used_sessions
+from tests.support.node_client import needs_node
 from tests.support.serving import Served, SharedUpstream
 
 USED = "gemini-3.8-flash"
@@ -64,3 +66,20 @@ def test_a_file_that_is_none_is_refused_by_its_place(google: genai.Client) -> No
 
     assert refused.value.code == 400
     assert "contents[0].parts[1].fileData.fileUri" in (refused.value.message or "")
+
+
+@needs_node
+def test_a_picture_of_the_client_for_node(gateway: Served, upstream: SharedUpstream) -> None:
+    found = node_client.run(
+        "google_genai.mjs",
+        "image",
+        BASE_URL=gateway.url,
+        API_KEY=gateway.key,
+        API_VERSION="v1",
+        MODEL=USED,
+        QUESTION="What is this?",
+        IMAGE=base64.b64encode(PNG).decode(),
+    )
+
+    assert found["image"]
+    assert uploaded(upstream) == [("image/png", PNG)]

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gbproxy.simulator import Fin, Text, answer
+from tests.support import node_client
 from tests.support.chats import used_sessions
+from tests.support.node_client import needs_node
 from tests.support.serving import Served, SharedUpstream
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 
-HERE = Path(__file__).parent / "node"
-NODE = shutil.which("node")
 USED = "gemini-3.8-flash"
-
-needs_node = pytest.mark.skipif(
-    (NODE is None or not (HERE / "node_modules").is_dir()) and os.environ.get("CI") != "true",
-    reason="Node or its packages are not here: make ci-deps installs them",
+SCENARIOS = (
+    "whole",  # up to "call" the upstream's answers are scripted
+    "streamed",
+    "chat",
+    "brokenStream",
+    "call",
+    "structured",
+    "tokens",
+    "models",
+    "unknownModel",
+    "wrongField",
 )
 
 
@@ -68,18 +70,12 @@ def test_what_the_client_for_node_understands(
 
 
 def run(gateway: Served, version: str) -> dict[str, Any]:
-    assert NODE is not None, "Node is not here: make ci-deps installs it"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "BASE_URL": gateway.url,
-        "API_KEY": gateway.key,
-        "API_VERSION": version,
-        "MODEL": USED,
-        "QUESTION": QUESTION,
-    }
-    done = subprocess.run(
-        [NODE, "google_genai.mjs"], cwd=HERE, env=environment, capture_output=True, timeout=60
+    return node_client.run(
+        "google_genai.mjs",
+        *SCENARIOS,
+        BASE_URL=gateway.url,
+        API_KEY=gateway.key,
+        API_VERSION=version,
+        MODEL=USED,
+        QUESTION=QUESTION,
     )
-    assert done.returncode == 0, done.stderr.decode()
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found

@@ -1,6 +1,6 @@
-// What `@google/genai` makes of the gateway's answers, as one JSON object on stdout.
-// BASE_URL, API_KEY, API_VERSION, MODEL and QUESTION come from the environment. Whoever runs this scripts the
-// upstream's answers: the first ones here, in this order, are scripted.
+// What `@google/genai` makes of the gateway's answers to the scenarios that are named as arguments,
+// one after the other: one JSON object on stdout, with a field for each.
+// BASE_URL, API_KEY, API_VERSION, MODEL and QUESTION come from the environment.
 
 import { ApiError, FunctionCallingConfigMode, GoogleGenAI, Type } from '@google/genai';
 
@@ -83,16 +83,28 @@ async function models() {
   return { names, one: await google.models.get({ model }) };
 }
 
-const found = {
-  whole: await whole(),
-  streamed: await streamed(),
-  chat: await chat(),
-  brokenStream: await brokenStream(),
-  call: await call(),
-  structured: await structured(),
-  tokens: (await google.models.countTokens({ model, contents: question })).totalTokens,
-  models: await models(),
-  unknownModel: await failureOf(() => google.models.generateContent({ model: 'none-such', contents: question })),
-  wrongField: await failureOf(() => google.models.generateContent({ model, contents: question, config: { candidateCount: 9 } })),
+async function image() {
+  const inlineData = { mimeType: 'image/png', data: process.env.IMAGE };
+  const contents = [{ role: 'user', parts: [{ text: question }, { inlineData }] }];
+  return (await google.models.generateContent({ model, contents })).text;
+}
+
+async function tokens() {
+  return (await google.models.countTokens({ model, contents: question })).totalTokens;
+}
+
+function unknownModel() {
+  return failureOf(() => google.models.generateContent({ model: 'none-such', contents: question }));
+}
+
+function wrongField() {
+  const config = { candidateCount: 9 };
+  return failureOf(() => google.models.generateContent({ model, contents: question, config }));
+}
+
+const scenarios = {
+  whole, streamed, chat, brokenStream, call, structured, image, tokens, models, unknownModel, wrongField,
 };
+const found = {};
+for (const name of process.argv.slice(2)) found[name] = await scenarios[name]();
 console.log(JSON.stringify(found));
