@@ -31,6 +31,8 @@ from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest
 
+_NO_BOUNDS = GenerationConfigBody()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedContent(ParsedChat):
@@ -56,7 +58,7 @@ def parse(
         raise BadRequest(
             "cachedContent: this gateway keeps no contents, send them", param="cachedContent"
         )
-    bounds = fields.generation_config or GenerationConfigBody()
+    bounds = fields.generation_config or _NO_BOUNDS
     config.refuse_what_is_not_offered(bounds)
     tools = ToolReader()
     with Work() as work:
