@@ -93,13 +93,21 @@ docker-run: ## the container, with .env's settings, on PORT (DOCKER_ARGS="-e NAM
 docker-check: ## the image, built and tried with buildah alone: no engine, no registry (apt: buildah runc debootstrap)
 	@$(PYTHON) tests/container/docker_check.py
 
-ci-deps: ## what tests need from beyond pip, by apt: curl, nginx, pgbouncer
-	@(PATH="$$PATH:/usr/sbin"; for name in curl nginx pgbouncer; do command -v $$name || exit 1; done) >/dev/null || { \
-		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends curl nginx-light pgbouncer; }
+NODE_CLIENTS := tests/clients/node
+
+ci-deps: ## what tests need from beyond pip: curl, nginx, pgbouncer and Node by apt, clients for Node by npm
+	@missing=$$(PATH="$$PATH:/usr/sbin"; for name in curl nginx pgbouncer node npm; do \
+		command -v $$name >/dev/null || echo $$name; done | sed 's/^nginx$$/nginx-light/; s/^node$$/nodejs/'); \
+	test -z "$$missing" || { sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; }
+	@$(MAKE) --no-print-directory $(NODE_CLIENTS)/node_modules/.package-lock.json
+
+$(NODE_CLIENTS)/node_modules/.package-lock.json: $(NODE_CLIENTS)/package-lock.json
+	@cd $(NODE_CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 clean: ## forget the virtual environment and every cache
-	rm -rf $(VENV) $(BENCH) $(DOCS) site bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH) $(DOCS) $(NODE_CLIENTS)/node_modules site bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }

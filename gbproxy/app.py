@@ -10,7 +10,7 @@ from flask import Flask
 from gbproxy.account_admin.importing import Hosts
 from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.admin import install as admin
-from gbproxy.api import anthropic, health, metrics, models, openai
+from gbproxy.api import anthropic, gemini, health, metrics, models, openai
 from gbproxy.api.format import Format, Surface
 from gbproxy.bootstrap import build
 from gbproxy.domain.account import Account
@@ -32,7 +32,7 @@ EXTENSION = "gbproxy"
 
 # A client format is a package below api/ and a line here. What belongs to none of them, such as
 # the admin API, tells errors as the first does.
-FORMATS = (openai.FORMAT, anthropic.FORMAT)
+FORMATS = (openai.FORMAT, anthropic.FORMAT, gemini.FORMAT)
 
 
 @dataclass(frozen=True, slots=True)

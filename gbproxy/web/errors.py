@@ -42,19 +42,23 @@ class ErrorFormat:
 
     `status` is the HTTP status of an error that this gateway has raised; `body` gets the status
     that is sent, which for the framework's own errors is theirs. `paths` are prefixes of whole
-    segments; `header_names` are headers that only clients of this format send.
+    segments; `path_pattern` fits whole paths that no prefix tells from those of other formats;
+    `header_names` are headers that only clients of this format send.
     """
 
     body: Callable[[GatewayError, int], bytes]
     headers: Callable[[GatewayError], dict[str, str]]
     content_type: str = "application/json"
     paths: tuple[str, ...] = ()
+    path_pattern: re.Pattern[str] | None = None
     header_names: tuple[str, ...] = ()
     status: Callable[[GatewayError], int] = lambda error: error.status
 
 
 class ErrorFormats:
-    """Finds the format of an error: the longest path that fits, else a header, else the first."""
+    """Finds the format of an error: the longest path that fits, else a pattern, else a header, else
+    the first.
+    """
 
     def __init__(self, formats: Sequence[ErrorFormat]) -> None:
         self._default = formats[0]
@@ -63,13 +67,19 @@ class ErrorFormats:
             key=lambda pair: len(pair[0]),
             reverse=True,
         )
+        self._by_pattern = [
+            (each.path_pattern, each) for each in formats if each.path_pattern is not None
+        ]
         self._by_header = [(name, each) for each in formats for name in each.header_names]
 
     def find(self, path: str, has_header: Callable[[str], bool]) -> ErrorFormat:
         """`path` without its query; `has_header` is asked with the names as formats write them."""
-        path = f"{normalized_path(path)}/"
+        path = normalized_path(path)
         for prefix, found in self._by_path:
-            if path.startswith(f"{prefix}/"):
+            if f"{path}/".startswith(f"{prefix}/"):
+                return found
+        for pattern, found in self._by_pattern:
+            if pattern.fullmatch(path):
                 return found
         return next((each for name, each in self._by_header if has_header(name)), self._default)
 

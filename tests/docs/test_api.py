@@ -13,6 +13,10 @@ from gbproxy.account_admin.model_reports import State
 from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.api.anthropic import errors as anthropic_errors
 from gbproxy.api.anthropic import request as anthropic_request
+from gbproxy.api.gemini import body as gemini_body
+from gbproxy.api.gemini import errors as gemini_errors
+from gbproxy.api.gemini import request as gemini_request
+from gbproxy.api.gemini import routes as gemini_routes
 from gbproxy.api.openai import model_entry
 from gbproxy.api.openai import request as openai_request
 from gbproxy.app import create_app
@@ -33,8 +37,7 @@ def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
     told = set()
     for methods, paths, *_ in (row for row in API.section("Endpoints").rows() if row[0].isupper()):
         for path in code(paths):
-            bare = path.removeprefix("/v1")
-            told |= {(method, p) for method in methods.split(", ") for p in (path, bare)}
+            told |= {(method, p) for method in methods.split(", ") for p in _forms(path)}
 
     app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": f"{KEY}-admin"}, built_in_names()))
 
@@ -44,6 +47,13 @@ def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
     assert {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in told} == served
+
+
+def _forms(path: str) -> set[str]:
+    """All paths under which the one that is told is served."""
+    if path.startswith("/v1beta/"):
+        return {prefix + path.removeprefix("/v1beta") for prefix in gemini_routes.PREFIXES}
+    return {path, path.removeprefix("/v1")}
 
 
 def test_every_error_stands_in_the_table_and_no_other() -> None:
@@ -149,6 +159,36 @@ def test_the_table_says_of_each_parameter_what_becomes_of_it() -> None:
     for name, value in (("logprobs", True), ("modalities", ["audio"]), ("n", 5)):
         with pytest.raises(BadRequest):
             openai_request.parse({"messages": [{"role": "user", "content": "Hi"}], name: value})
+
+
+def test_the_table_says_of_each_field_of_gemini_what_becomes_of_it() -> None:
+    rows = API.section("Gemini's API").rows()
+    told = {name for names, *_ in rows for name in code(names)}
+    bodies = (
+        gemini_body.GenerateContentBody,
+        gemini_body.PartBody,
+        gemini_body.GenerationConfigBody,
+    )
+    known = {
+        field.alias for body in bodies for name, field in body.model_fields.items()
+        if name not in gemini_body.IgnoredConfig.model_fields
+    }  # fmt: skip
+    passed_over = {"executableCode", "codeExecutionResult", "toolCall", "toolResponse"}
+    [ignored] = [code(names) for names, what, *_ in rows if what.startswith("ignored")]
+
+    assert known - passed_over <= told
+    for name in set(ignored) - {"generationConfig", "x-gbproxy-ignored"}:
+        body = {"contents": [{"parts": [{"text": "Hi"}]}], name: 1}
+        assert gemini_request.parse(body).ignored == (name,)
+
+
+def test_the_statuses_of_gemini_are_those_that_are_told() -> None:
+    for codes, status in (
+        row for row in API.section("Errors in Google's shape").rows() if row[0][0].isdigit()
+    ):
+        for each in map(int, codes.split(", ")):
+            rendered = json.loads(gemini_errors.render(BadRequest("wrong"), each))["error"]
+            assert (rendered["code"], f"`{rendered['status']}`") == (each, status)
 
 
 def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:

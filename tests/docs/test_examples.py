@@ -193,6 +193,12 @@ def _healthy(output: str) -> bool:
     return bool(json.loads(output)["status"] == "healthy")
 
 
+def _a_stream_of_gemini(out: str) -> bool:
+    responses = [json.loads(frame.removeprefix("data: ")) for frame in out.strip().split("\n\n")]
+    parts = [p for r in responses for c in r["candidates"] for p in c["content"]["parts"]]
+    return _about_the_sky("".join(part["text"] for part in parts))
+
+
 def _about_the_sky(output: str) -> bool:
     return "sky blue" in output and "reasoning" not in output
 
@@ -234,6 +240,8 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "one answer, as a whole": _about_the_sky,
     "streamed": _about_the_sky,
     "several at once": _sky_and_sea,
+    "with Google's client": _about_the_sky,
+    "in Gemini's format (curl)": _a_stream_of_gemini,
     "a function that the model may call": lambda out: (
         out.splitlines()[0] == 'get_weather {"city":"Oslo"}' and "4 C" in out
     ),
