@@ -24,6 +24,7 @@ _JSON_WANTED = re.compile(r"A program reads your answer")
 _SCHEMA = re.compile(r"holds to the JSON schema below, and nothing else\.\n\n(\{.*\})$", re.M)
 _FENCED = r"(?P<fence>`{3,})\w*\n(?P<text>.*?)\n(?P=fence)(?!`)"
 _BLOCK = re.compile(_FENCED, re.DOTALL)
+_NAMES = re.compile(r"(?<=[\w,] )[A-Z]\w+")
 _QUOTED = re.compile(r'"([^"\n]*)"')
 _BEHIND = re.compile(rf'[ :]*\s*(?:"(?P<quoted>[^"\n]*)"|{_FENCED})', re.DOTALL)
 _PROSE = "That tool is not available in this chat."
@@ -108,6 +109,9 @@ def _called(mark: str, tool: _Tool, said: str, manner: str) -> str:
     written = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     told = f"{mark}\n```json\n{written}\n```"
     match manner:
+        case "all_at_once":
+            names = _NAMES.findall(said) or [said]
+            return "\n".join(_called(mark, tool, f"in {name}", "as_told") for name in names)
         case "other_fence":
             return f"```tool_call\n{written}\n```"
         case "chatter":
@@ -200,7 +204,7 @@ def _text(named: str, said: str) -> str:
     told = _BEHIND.match(named)
     if told:
         return str(told["quoted"] if told["quoted"] is not None else told["text"])
-    names = re.findall(r"(?<=[\w,] )[A-Z]\w+", said)
+    names = _NAMES.findall(said)
     return str(names[-1]) if names else "x"
 
 

@@ -153,6 +153,7 @@ class MannerSwitches(SwitchGroup):
 
     tool_manner: str = switch(
         "as_told",
+        "all_at_once",
         "other_fence",
         "chatter",
         "wrong_name",
@@ -165,11 +166,11 @@ class MannerSwitches(SwitchGroup):
         "prose",
         "never",
         fact=(
-            "a call is written as it was told, or in a form of the model's own; with words around"
-            " it, a wrong name, Python's literals, JSON without its last brackets, arguments of"
-            " wrong types, its second half left out, an invented result behind it or its mark"
-            " escaped; or it says in words that there is no such tool, until it is corrected, or"
-            " always"
+            "a call is written as it was told, several where the question names several things, or"
+            " in a form of the model's own; with words around it, a wrong name, Python's literals,"
+            " JSON without its last brackets, arguments of wrong types, its second half left out,"
+            " an invented result behind it or its mark escaped; or it says in words that there is"
+            " no such tool, until it is corrected, or always"
         ),
         certainty="unknown",
     )
