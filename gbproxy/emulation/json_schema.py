@@ -29,8 +29,8 @@ _MOST_PATTERN = 500  # characters
 _MOST_SEARCHED = 300  # characters of a text that is searched for one
 _MOST_REPETITIONS = 3
 MOST_KEYWORDS = 100_000  # of schemas, checked for one value; each takes 10 to 100 µs
-# Keywords within each other, each of which takes up to four of Python's calls. A RecursionError must
-# not come of them: within the library's tables, which are not in Python, it becomes a panic.
+# Keywords within each other; each takes up to four of Python's calls. They must not end in a
+# RecursionError: within the library's tables, which are not in Python, that becomes a panic.
 _DEEPEST = 120
 _NOWHERE: referencing.Registry[Any] = referencing.Registry()  # fetches nothing
 
