@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.simulator import Stall, Text
+from gbproxy.simulator import Stall, Text, answer
 from tests.support.serving import DONE, Reply, Served, SharedUpstream
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -342,6 +342,20 @@ def test_json_that_never_comes_is_a_refusal_or_the_end_of_the_stream(
     assert choice["message"]["refusal"]
     assert streamed.error["param"] == "response_format"
     assert DONE.encode() not in streamed.body
+
+
+def test_json_that_turns_out_wrong_ends_its_stream_with_an_error(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
+    upstream.script(*answer('Here: {"capital": "Os', 'lo", "more": 1} Yes?', pause_s=0.1))
+
+    reply = gateway.ask(QUESTION, response_format=FORMAT, stream=True)
+
+    assert (reply.status, reply.text) == (200, '{"capital": "Oslo", "more": 1}')
+    assert reply.error["param"] == "response_format"
+    assert DONE.encode() not in reply.body
+    assert reply.finish_reason is None
+    assert gateway.log_of(reply, "structured_output.emulated")["outcome"] == "failed"
 
 
 def test_json_goes_on_in_its_session_without_its_schema(
