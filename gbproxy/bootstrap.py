@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TypeVar
@@ -26,7 +26,9 @@ from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.models import Catalogue, Model
+from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.gateway import Gateway
 from gbproxy.gateway.files import FileTransfer
 from gbproxy.gateway.side_by_side import Spawn, in_thread
@@ -65,12 +67,14 @@ def build(
     prewarmed: int = PREWARMED_PER_ACCOUNT,
     spawn: Spawn = in_thread,
     fetcher: FileFetcher | None = None,
+    emulation: Callable[[ChatRequest], RequestEmulation] = RequestEmulation,
 ) -> Services:
     """Make the services and start nothing.
 
     `upstreams`, by name: beside the widget, or in its place; `accounts` and `models`: beside those
     of the settings; `prewarmed`: sessions kept ready for each account in use; `spawn`: runs what a
-    request does side by side; `fetcher`: of the files that clients link to.
+    request does side by side; `fetcher`: of the files that clients link to; `emulation`: makes that
+    of each request, and may keep it to look at.
     """
     if settings.upstream_session != "create":
         prewarmed = 0  # the first question makes the session: there is no call to save
@@ -172,6 +176,7 @@ def build(
         suspect=account_probes.request,
         record_activity=background.record_activity,
         request_timeout_s=settings.request_timeout_s,
+        emulation=emulation,
     )
     return Services(
         settings=settings,
@@ -214,7 +219,12 @@ def make_client(settings: Settings, kind: type[Client]) -> Client:
 
 
 @contextmanager
-def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services]:
+def open_gateway(
+    settings: Settings,
+    *,
+    prewarmed: int = 0,
+    emulation: Callable[[ChatRequest], RequestEmulation] = RequestEmulation,
+) -> Iterator[Services]:
     """The services in this process, without a server, on the settings' database or a private one.
 
     Not patched by gevent: what runs between requests are threads, once `background.start` is
@@ -225,7 +235,7 @@ def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services
         prepare.prepare(url, settings.encryption_keys)
     else:
         settings = settings.model_copy(update={"database_url": None})
-    with closing(build(settings, prewarmed=prewarmed)) as services:
+    with closing(build(settings, prewarmed=prewarmed, emulation=emulation)) as services:
         yield services
 
 

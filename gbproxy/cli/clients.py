@@ -151,13 +151,15 @@ def chat_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMan
 
 
 @contextmanager
-def open_local(settings: Settings) -> Iterator[Services]:
-    """As `bootstrap.open_gateway`. Raises CommandError when the database cannot be used."""
+def open_local(settings: Settings, **options: Any) -> Iterator[Services]:
+    """As `bootstrap.open_gateway`, with its options. Raises CommandError when the database cannot
+    be used.
+    """
     from gbproxy.bootstrap import open_gateway
     from gbproxy.storage.prepare import CannotBeUsed
 
     try:
-        with open_gateway(settings) as services:
+        with open_gateway(settings, **options) as services:
             yield services
     except CannotBeUsed as error:
         raise CommandError(str(error)) from error

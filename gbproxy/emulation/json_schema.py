@@ -29,6 +29,9 @@ _MOST_PATTERN = 500  # characters
 _MOST_SEARCHED = 300  # characters of a text that is searched for one
 _MOST_REPETITIONS = 3
 MOST_KEYWORDS = 100_000  # of schemas, checked for one value; each takes 10 to 100 µs
+# Keywords within each other; each takes up to four of Python's calls. They must not end in a
+# RecursionError: within the library's tables, which are not in Python, that becomes a panic.
+_DEEPEST = 120
 _NOWHERE: referencing.Registry[Any] = referencing.Registry()  # fetches nothing
 
 
@@ -45,14 +48,14 @@ def validator(schema: Mapping[str, Any]) -> Validator | None:
 def complaint(prepared: Validator, value: Any, most_keywords: int = MOST_KEYWORDS) -> str | None:
     """What is wrong with a value, in words for the model: `$.city: 5 is not of type 'string'`.
 
-    None: nothing; also where the schema refers to itself without end, or takes more than
-    `most_keywords` to check. Other requests are served meanwhile.
+    None: nothing; also where schema and value go too deep, as where a schema refers to itself
+    without end, or take more than `most_keywords` to check. Other requests are served meanwhile.
     """
     with Work() as work:
         token = _budget.set(_Budget(work.rest, most_keywords))
         try:
             error = best_match(prepared.iter_errors(value))
-        except (Unresolvable, RecursionError, re.error, _TooLong):
+        except (Unresolvable, RecursionError, re.error, _TooMuch):
             return None
         finally:
             _budget.reset(token)
@@ -76,30 +79,37 @@ def _validators(kind: type[Validator]) -> type[Validator]:
 
 
 def _budgeted(check: Callable[..., Any]) -> Callable[..., Any]:
-    def spend_and_check(*arguments: Any) -> Any:
+    def spend_and_check(*arguments: Any) -> Iterator[ValidationError]:
         budget = _budget.get()
-        if budget is not None:
-            budget.spend()
-        return check(*arguments)
+        if budget is None:
+            yield from check(*arguments) or ()
+            return
+        budget.enter()
+        try:
+            yield from check(*arguments) or ()
+        finally:
+            budget.depth -= 1
 
     return spend_and_check
 
 
-class _TooLong(Exception):
+class _TooMuch(Exception):
     pass
 
 
 @dataclass(slots=True)
 class _Budget:
-    """Of one check: it rests from time to time, and ends after so many keywords."""
+    """Of one check: it rests from time to time, and ends after so many keywords, or so deep."""
 
     rest: Callable[[], None]
     left: int
+    depth: int = 0
 
-    def spend(self) -> None:
+    def enter(self) -> None:
         self.left -= 1
-        if self.left < 0:
-            raise _TooLong
+        if self.left < 0 or self.depth == _DEEPEST:
+            raise _TooMuch
+        self.depth += 1
         self.rest()
 
 

@@ -69,6 +69,11 @@ class RequestEmulation:
             self._format.enter(is_told=is_told)
 
     @property
+    def tool_report(self) -> tool_verdict.Report | None:
+        """How the calls of the answer came about; None for a request without tools."""
+        return self._tools.report if self._tools is not None else None
+
+    @property
     def has_cut(self) -> bool:
         """True if the upstream has said more than the client was shown."""
         return self._tools is not None and self._tools.report.reading.is_cut
@@ -88,6 +93,7 @@ def _log_tools(report: tool_verdict.Report) -> None:
         extra={
             "form": "+".join(sorted(reading.forms)) or None,
             "repairs": sorted(reading.repairs),
+            "faults": [fault.value for fault in report.faults],
             "turns": report.turns,
             "calls": reading.calls,
             "cut": reading.is_cut,

@@ -36,7 +36,7 @@ def frames(encode: ChoicesEncoder) -> list[str]:
     return [frame.removeprefix("data: ") for frame in body.split("\n\n") if frame]
 
 
-def test_each_chunk_names_its_choice_and_all_have_one_id() -> None:
+def test_each_chunk_names_its_choice_and_all_begin_in_order_under_one_id() -> None:
     *chunks, end = frames(encoder())
     found = [json.loads(chunk) for chunk in chunks]
 
@@ -47,8 +47,8 @@ def test_each_chunk_names_its_choice_and_all_have_one_id() -> None:
         for chunk in found
         for c in chunk["choices"]
     ] == [
-        (1, "assistant", "", None),
         (0, "assistant", "", None),
+        (1, "assistant", "", None),
         (0, None, "A", None),
         (1, None, "B", None),
         (1, None, None, "stop"),

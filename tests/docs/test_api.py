@@ -21,9 +21,13 @@ from gbproxy.api.openai import model_entry
 from gbproxy.api.openai import request as openai_request
 from gbproxy.app import create_app
 from gbproxy.domain.models import BUILT_IN, built_in_names
+from gbproxy.emulation.pipeline import compose
+from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.errors import BadRequest
 from gbproxy.settings import load
+from gbproxy.shaping.transform import AnswerTransform
 from gbproxy.simulator import Simulator
+from gbproxy.upstreams.base import Capabilities
 from gbproxy.web import body
 from tests.docs import code_facts
 from tests.docs.markdown import ROOT, Page, code
@@ -31,6 +35,33 @@ from tests.docs.markdown import ROOT, Page, code
 API = Page.read("docs/api.md")
 ACCOUNTS = Page.read("docs/accounts.md")
 KEY = "sk-9f2c41d07ab84e5e11"
+
+
+FUNCTION = {"name": "get_weather", "parameters": {"type": "object"}}
+TOOLS = {"tools": [{"type": "function", "function": FUNCTION}]}
+EMULATED: dict[str, dict[str, Any]] = {
+    "tools": TOOLS,
+    "functions": {"functions": [FUNCTION]},
+    "tool_choice": {**TOOLS, "tool_choice": "required"},
+    "parallel_tool_calls": {**TOOLS, "parallel_tool_calls": False},
+    "function_call": {"functions": [FUNCTION], "function_call": {"name": "get_weather"}},
+    "response_format": {"response_format": {"type": "json_object"}},
+    "n": {"n": 2},
+    "stop": {"stop": "x"},
+    "max_tokens": {"max_tokens": 5},
+    "max_completion_tokens": {"max_completion_tokens": 5},
+}
+NATIVE: dict[str, dict[str, Any]] = {
+    "messages": {},
+    "model": {"model": "gemini-auto"},
+    "stream": {"stream": True},
+    "stream_options": {"stream_options": {"include_usage": True}},
+    "web_search_options": {"web_search_options": {}},
+    "enable_search": {"enable_search": True},
+    "web_search": {"web_search": True},
+    "include_reasoning": {"include_reasoning": True},
+    "reasoning": {"reasoning": {"exclude": False}},
+}
 
 
 def test_every_endpoint_stands_in_the_table_and_no_other() -> None:
@@ -148,14 +179,15 @@ def test_the_types_of_anthropics_errors_are_those_that_the_code_gives() -> None:
 
 
 def test_the_table_says_of_each_parameter_what_becomes_of_it() -> None:
-    rows = Page.read("docs/clients.md").section("What is native, emulated, ignored, refused").rows()
-    told = {name: what for names, what in rows for name in code(names)}
+    told = {name: what for name, what in _fates().items() if not name.startswith("/")}
     without_effect = {"logprobs", "modalities"}
 
     assert told.keys() - without_effect - {"messages", "model"} == set(
         openai_request.SUPPORTED_PARAMETERS
     )
     assert [name for name, what in told.items() if "ignored" in what and not _ignored(name)] == []
+    assert {name for name, what in told.items() if "emulated" in what} == EMULATED.keys()
+    assert {name for name, what in told.items() if what.startswith("native")} == NATIVE.keys()
     for name, value in (("logprobs", True), ("modalities", ["audio"]), ("n", 5)):
         with pytest.raises(BadRequest):
             openai_request.parse({"messages": [{"role": "user", "content": "Hi"}], name: value})
@@ -189,6 +221,46 @@ def test_the_statuses_of_gemini_are_those_that_are_told() -> None:
         for each in map(int, codes.split(", ")):
             rendered = json.loads(gemini_errors.render(BadRequest("wrong"), each))["error"]
             assert (rendered["code"], f"`{rendered['status']}`") == (each, status)
+
+
+@pytest.mark.parametrize("name", [*EMULATED, *NATIVE])
+def test_what_is_emulated_is_what_an_upstream_without_abilities_is_not_asked_for(name: str) -> None:
+    fields = {"messages": [{"role": "user", "content": "Hi"}], **{**EMULATED, **NATIVE}[name]}
+    chat = openai_request.parse(fields).chat
+
+    emulation = RequestEmulation(chat)
+    lacking, able = (
+        len(emulation.pipeline(each).stages) - len(compose(each).stages)
+        for each in (
+            Capabilities(sessions=True, roles=False),
+            Capabilities(sessions=True, roles=True, tools=True, structured_output=True),
+        )
+    )
+    cuts = AnswerTransform.of(chat, shows_thoughts=False)
+    is_emulated = lacking > 0 or chat.choices > 1 or bool(cuts.stop) or cuts.max_tokens is not None
+
+    assert is_emulated is (name in EMULATED)
+    assert able == 0
+
+
+def test_the_paths_that_are_refused_are_answered_so() -> None:
+    paths = {name: what for name, what in _fates().items() if name.startswith("/")}
+    app = create_app(load({"API_KEYS": KEY}, built_in_names()))
+
+    replies = {
+        path: app.test_client().post(path, json={}, headers={"Authorization": f"Bearer {KEY}"})
+        for path in paths
+    }
+
+    assert {"/v1/embeddings", "/v1/moderations", "/v1/audio/speech"} <= replies.keys()
+    for path, reply in replies.items():
+        assert f"{reply.status_code} `{reply.json['error']['code']}`" in paths[path]
+
+
+def _fates() -> dict[str, str]:
+    """What the table says of each parameter and path."""
+    rows = Page.read("docs/clients.md").section("What is native, emulated, ignored, refused").rows()
+    return {name: what for names, what in rows for name in code(names)}
 
 
 def test_what_is_said_when_cookies_have_expired_is_what_stands_there() -> None:

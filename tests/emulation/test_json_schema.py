@@ -86,6 +86,56 @@ def test_a_schema_that_cannot_be_followed_has_no_complaint(schema: dict[str, Any
     assert json_schema.complaint(prepared, {}) is None
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"not": {"$ref": "#"}},
+        {"anyOf": [{"$ref": "#"}, {"type": "integer"}]},
+        {"if": {"$ref": "#"}, "then": False},
+        {"unevaluatedProperties": {"$ref": "#"}, "allOf": [{"$ref": "#"}]},
+    ],
+    ids=str,
+)
+def test_a_schema_without_end_ends_wherever_it_is_checked(schema: dict[str, Any]) -> None:
+    """Where the stack ends within a library that is not written in Python, that panics."""
+    prepared = json_schema.validator(schema)
+    assert prepared is not None
+
+    def at_depth(depth: int) -> str | None:
+        return at_depth(depth - 1) if depth else json_schema.complaint(prepared, {"a": {"a": 1}})
+
+    assert {at_depth(depth) for depth in range(40)} == {None}
+
+
+def test_a_schema_of_itself_is_checked_as_deep_as_people_nest() -> None:
+    prepared = json_schema.validator(
+        {"properties": {"next": {"$ref": "#"}, "name": {"type": "string"}}}
+    )
+    assert prepared is not None
+    value: Any = {"name": 5}
+    for _ in range(40):
+        value = {"next": value}
+
+    complaint = json_schema.complaint(prepared, value)
+
+    assert complaint is not None
+    assert "5 is not of type 'string'" in complaint
+
+
+@pytest.mark.parametrize("keyword", ["const", "enum", "uniqueItems"])
+def test_a_value_that_is_nested_without_end_is_compared_to_none(keyword: str) -> None:
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    schema = {"const": [[]], "enum": [[[]]], "uniqueItems": True}
+    prepared = json_schema.validator({keyword: schema[keyword]})
+    assert prepared is not None
+
+    complaint = json_schema.complaint(prepared, [deep, deep])
+
+    assert complaint is None or complaint.startswith("$")
+
+
 def doubling(depth: int) -> dict[str, Any]:
     """A schema of few parts that takes 2 ** depth steps to check."""
     steps = {f"{i}": {"allOf": [{"$ref": f"#/$defs/{i + 1}"}] * 2} for i in range(depth)}

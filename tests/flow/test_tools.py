@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
 
+from gbproxy.simulator import Stall, Text, answer
 from tests.support.serving import DONE, Reply, Served, SharedUpstream
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -256,6 +258,56 @@ def test_an_answer_that_was_cut_at_its_call_is_not_continued(
     assert reply.headers["X-Conversation-Id"] is None
 
 
+# What is not read any more is not waited for
+
+
+@streamed_or_not
+@pytest.mark.parametrize(
+    ("fields", "text", "reason"),
+    [({"max_tokens": 2}, "One, two", "length"), ({"stop": [", th"]}, "One, two", "stop")],
+    ids=["max_tokens", "stop"],
+)
+def test_an_answer_that_has_reached_its_limit_leaves_the_upstream(
+    gateway: Served,
+    upstream: SharedUpstream,
+    fields: dict[str, Any],
+    text: str,
+    reason: str,
+    stream: bool,
+) -> None:
+    upstream.script(Text("One, two, three, "), Text("four"), Stall())
+
+    reply = gateway.ask(stream=stream, **fields)
+
+    assert (reply.text, reply.finish_reason) == (text, reason)
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
+
+
+@streamed_or_not
+def test_a_model_that_goes_on_behind_its_call_is_left(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    first = gateway.ask(QUESTION, tools=[WEATHER])
+    [call] = calls(first)
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": "4 °C"},
+    ]
+    [mark] = {*re.findall(r"⟦call \w+⟧", upstream.questions()[0])}
+    written = json.dumps({"name": "get_weather", "arguments": {"city": "Bergen"}})
+    upstream.script(
+        Text(f"{mark}\n```json\n{written}\n```"), Text("\n\nResult of"), Text(" it: 5"), Stall()
+    )
+
+    reply = gateway.ask(history, tools=[WEATHER], stream=stream)
+
+    assert named(reply) == [("get_weather", {"city": "Bergen"})]
+    assert (reply.text, reply.finish_reason) == ("", "tool_calls")
+    assert gateway.log_of(reply, "tool.emulated")["cut"] is True
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
+
+
 # Structured output
 
 
@@ -290,6 +342,20 @@ def test_json_that_never_comes_is_a_refusal_or_the_end_of_the_stream(
     assert choice["message"]["refusal"]
     assert streamed.error["param"] == "response_format"
     assert DONE.encode() not in streamed.body
+
+
+def test_json_that_turns_out_wrong_ends_its_stream_with_an_error(
+    gateway: Served, upstream: SharedUpstream
+) -> None:
+    upstream.script(*answer('Here: {"capital": "Os', 'lo", "more": 1} Yes?', pause_s=0.1))
+
+    reply = gateway.ask(QUESTION, response_format=FORMAT, stream=True)
+
+    assert (reply.status, reply.text) == (200, '{"capital": "Oslo", "more": 1}')
+    assert reply.error["param"] == "response_format"
+    assert DONE.encode() not in reply.body
+    assert reply.finish_reason is None
+    assert gateway.log_of(reply, "structured_output.emulated")["outcome"] == "failed"
 
 
 def test_json_goes_on_in_its_session_without_its_schema(

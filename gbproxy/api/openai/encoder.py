@@ -50,14 +50,28 @@ class CompletionEncoder:
         self._usage = Usage(0, 0)
         self._is_custom = False  # the call whose deltas arrive
         self._citations: list[Citation] = []
-        self._start("")
+        self.name("")
 
     def sibling(self, parsed: ParsedCompletion, index: int) -> CompletionEncoder:
         """The encoder of another choice of the same completion."""
         other = CompletionEncoder(parsed, index)
         other._id, other._created = self._id, self._created
-        other._start("")
+        other.name("")
         return other
+
+    def name(self, model: str) -> None:
+        """From now on chunks name this model."""
+        head = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": model,
+        }
+        self._head = b"data: %b," % jsontext.encode_bytes(head)[:-1]
+        self._before = self._head + b'"choices":[{"index":%d,"delta":' % self._index
+        self._after = b"}]%b}\n\n" % (b',"usage":null' if self._include_usage else b"")
+        self._before_text = self._before + b'{"content":'
+        self._after_text = b'},"logprobs":null,"finish_reason":null' + self._after
 
     def feed(self, event: ChatEvent) -> bytes:
         if isinstance(event, TextDelta):  # nearly all of them
@@ -74,7 +88,7 @@ class CompletionEncoder:
                 content = b'"content":%b,' % quoted if is_content else b""
                 return self._chunk(b'{%b"refusal":%b}' % (content, quoted))
             case Started(model):
-                self._start(model)
+                self.name(model)
                 return self._chunk(b'{"role":"assistant","content":"","refusal":null}')
             case Usage():
                 self._usage = event
@@ -159,20 +173,6 @@ class CompletionEncoder:
     def _reason(self, reason: FinishReason) -> str:
         """The finish reason as this client knows it."""
         return "function_call" if self._has_functions and reason == "tool_calls" else reason
-
-    def _start(self, model: str) -> None:
-        """From now on chunks name this model."""
-        head = {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": model,
-        }
-        self._head = b"data: %b," % jsontext.encode_bytes(head)[:-1]
-        self._before = self._head + b'"choices":[{"index":%d,"delta":' % self._index
-        self._after = b"}]%b}\n\n" % (b',"usage":null' if self._include_usage else b"")
-        self._before_text = self._before + b'{"content":'
-        self._after_text = b'},"logprobs":null,"finish_reason":null' + self._after
 
     def _chunk(self, delta: bytes, finish_reason: str | None = None) -> bytes:
         return b'%b%b,"logprobs":null,"finish_reason":%b%b' % (

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from gbproxy.domain import jsontext
@@ -33,11 +34,23 @@ class ReadCall:
     is_custom: bool = False
 
 
+class Fault(Enum):
+    """What is wrong with an answer that has no call that can be used."""
+
+    PROSE = "prose"  # in its place
+    NO_CALL = "no call"  # but its mark, or nothing at all
+    NAME = "wrong name"
+    JSON = "wrong JSON"
+    TYPES = "wrong types"  # it does not hold to the schema
+    CUT = "cut"  # its end is missing
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """No call could be made of what was written; `reason` in words for the model."""
 
     reason: str
+    fault: Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +75,22 @@ def read(text: str, checks: Checks) -> Written | Unreadable:
     what is wrong with the first of all.
     """
     declared: Written | None = None
-    reason = "it is not valid JSON"
+    problem = Unreadable("it is not valid JSON", Fault.JSON)
     is_first = True
     for value, repairs in readings(text):
         try:
             written = _written(value, checks, repairs)
         except ValueError as error:
-            reason = str(error) if is_first else reason
+            if is_first:
+                fault = Fault.NAME if isinstance(error, _UnknownTool) else Fault.JSON
+                problem = Unreadable(str(error), fault)
             is_first = False
             continue
         is_first = False
         if all(checks.complaint(name, payload) is None for name, payload in written.calls):
             return written
         declared = declared or written
-    return declared or Unreadable(reason)
+    return declared or problem
 
 
 def finished(written: Written, checks: Checks) -> Iterator[ReadCall | Unreadable]:
@@ -83,12 +98,16 @@ def finished(written: Written, checks: Checks) -> Iterator[ReadCall | Unreadable
     for name, payload in written.calls:
         complaint = checks.complaint(name, payload)
         if complaint is not None:
-            yield Unreadable(complaint)
+            yield Unreadable(complaint, Fault.TYPES)
             return
         if checks.is_custom(name):
             yield ReadCall(name, _sendable(payload), is_custom=True)
         else:
             yield ReadCall(name, _sendable(_JSON.encode(payload)))
+
+
+class _UnknownTool(ValueError):
+    pass
 
 
 def _written(value: Any, checks: Checks, repairs: tuple[str, ...]) -> Written:
@@ -128,7 +147,7 @@ def _call(item: Any, checks: Checks) -> tuple[str, Any, set[str]]:
         name = name.rpartition(".")[2]
         how.add("prefix")
     if name not in checks.names:
-        raise ValueError(f"there is no tool {name[:64]}")
+        raise _UnknownTool(f"there is no tool {name[:64]}")
     is_custom = checks.is_custom(name)
     expected = "input" if is_custom else "arguments"
     given = next((each for each in (expected, *_PAYLOADS) if each in item), None)

@@ -117,6 +117,8 @@ class ToolEmulation:
         outcome = verdict.Outcome(answer.calls, answer.problem, done.finish_reason)
         step = verdict.decide(outcome, self._tools, can_correct=can_correct)
         self.report.step = step
+        if step in (Step.CORRECT, Step.NOTE, Step.FAIL):
+            self.report.faults.append(verdict.fault(outcome, "".join(answer.written)))
         match step:
             case Step.CALLS:
                 yield Done("tool_calls")
@@ -153,7 +155,7 @@ class _Answer:
     calls: int = 0
     has_shown: bool = False  # anything
     has_text: bool = False  # was shown
-    problem: str | None = None  # what is wrong with its call
+    problem: Unreadable | None = None  # what is wrong with its call
 
     def pass_on(self, pieces: Iterable[Piece]) -> Iterator[ChatEvent]:
         for piece in pieces:
@@ -165,8 +167,8 @@ class _Answer:
                     yield TextDelta(piece)
                 case ReadCall():
                     yield from self._call(piece)
-                case Unreadable(reason):
-                    self.problem = reason
+                case Unreadable():
+                    self.problem = piece
 
     def release(self) -> Iterator[ChatEvent]:
         """The text that was held back."""

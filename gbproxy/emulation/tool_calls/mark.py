@@ -2,7 +2,7 @@
 was written elsewhere, as an example or to deceive, is ever taken for a call.
 
 The mark has no sign that Markdown or HTML would escape, but some escape all that is not ASCII, and
-models put other brackets in its place. All of these forms are read as the mark.
+models put other brackets in its place, or white space within. All of these forms are read as it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cached_property
 
 _NONCE_BYTES = 4
 
-# Of each sign all ways to write it; none begins with another of its own.
+# Of each sign all ways to write it.
 _ENTITIES = ("&{0};", "&amp;{0};")
 _BRACKETS = ("{0}", "\\{0}")
 
@@ -29,9 +29,10 @@ def _forms(signs: Iterable[str], entities: Iterable[str]) -> tuple[str, ...]:
     return (*written, *(form.format(name) for name in entities for form in _ENTITIES))
 
 
-_OPEN = _forms(("⟦", "["), ("#10214", "#x27e6", "lobrk"))
-_CLOSE = _forms(("⟧", "]"), ("#10215", "#x27e7", "robrk"))
-_SPACE = (" ", "\xa0", *_forms((), ("nbsp", "#160")))
+_OPEN = _forms(("⟦", "[", "【"), ("#10214", "#x27e6", "lobrk"))
+_CLOSE = _forms(("⟧", "]", "】"), ("#10215", "#x27e7", "robrk"))
+_INSIDE = ("", " ")  # the brackets
+_SPACE = (" ", "  ", ":", ": ", "\xa0", *_forms((), ("nbsp", "#160")))
 
 # What a mark may stand behind and is no content then: white space, emphasis, the line that opens a
 # fence around the whole call.
@@ -41,9 +42,9 @@ _BEFORE = rf"[{BEFORE}]{{0,{MOST_BEFORE}}}"
 _FENCE = r"(?:`{3,8}|~{3,8})[ \t]?[a-z_]{0,12}[ \t]?\r?\n[ \t]{0,3}"
 _FENCE_BEGUN = r"(?:`{1,8}|~{1,8}|(?:`{3,8}|~{3,8})[ \t]?[a-z_]{0,12}[ \t]?\r?)\Z"
 _MOST_FENCE = 8 + 1 + 12 + 1 + 2 + 3
-_BEGUN_FOR_CERTAIN = re.compile(rf"⟦|{any_of(_OPEN)}[cC]")
+_BEGUN_FOR_CERTAIN = re.compile(rf"⟦|{any_of(_OPEN)} ?[cC]")
 # Without one of these only what is in BEFORE can begin an opening.
-_TELLING = re.compile(r"[\[⟦\\&`~]")
+_TELLING = re.compile(r"[\[⟦【\\&`~]")
 
 
 class Mark:
@@ -54,7 +55,8 @@ class Mark:
     def __init__(self, nonce: str) -> None:
         self.nonce = nonce
         self.line = f"⟦call {nonce}⟧"
-        self._tokens = (_OPEN, ("call", "Call", "CALL"), _SPACE, (nonce,), _CLOSE)
+        words = ("call", "Call", "CALL")
+        self._tokens = (_OPEN, _INSIDE, words, _SPACE, (nonce,), _INSIDE, _CLOSE)
         self.most_held = (
             MOST_BEFORE + _MOST_FENCE + sum(max(map(len, each)) for each in self._tokens)
         )

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from gbproxy.emulation.tool_calls.assembly import ReadCall, Unreadable, Written, finished, read
+from gbproxy.emulation.tool_calls.assembly import (
+    Fault,
+    ReadCall,
+    Unreadable,
+    Written,
+    finished,
+    read,
+)
 from gbproxy.emulation.tool_calls.blocks import Blocks, Body, Item, LongText, Marked, Over, Stray
 from gbproxy.emulation.tool_calls.foreign import calls_in
 from gbproxy.emulation.tool_calls.gate import Gate, Opening
@@ -75,7 +82,7 @@ class CallReader:
             if rest:  # a mark, and no call: it was mentioned
                 yield from self.feed(rest)
             else:
-                yield from self._reject(NO_BODY)
+                yield from self._reject(NO_BODY, Fault.NO_CALL)
         if self._pending is not None:
             yield from self._miss()
         if self._blocks is None and not self.is_over:
@@ -122,11 +129,12 @@ class CallReader:
             self._cut()
             return
         if not body.is_closed and not is_whole:
-            yield from self._reject(NOT_WHOLE)
+            yield from self._reject(NOT_WHOLE, Fault.CUT)
             return
         written = read(body.text, self._checks)
         if isinstance(written, Unreadable):
-            yield from self._reject(written.reason)
+            fault = written.fault if body.is_closed else Fault.CUT
+            yield from self._reject(written.reason, fault)
             return
         self._note(body, written)
         self._missing = written.labels()
@@ -139,7 +147,7 @@ class CallReader:
     def _long_text(self, block: LongText) -> Iterator[Piece]:
         if not block.is_closed:
             # what is written into somebody's file must not be half of it
-            yield from self._reject(f"the block of {self._missing[0]} was not closed")
+            yield from self._reject(f"the block of {self._missing[0]} was not closed", Fault.CUT)
             return
         label = block.label or ""
         if label not in self._missing:
@@ -158,7 +166,7 @@ class CallReader:
     def _finished(self, written: Written) -> Iterator[Piece]:
         outcomes = list(finished(written, self._checks))
         if isinstance(outcomes[-1], Unreadable) and not self.reading.calls:
-            yield self._fail(outcomes[-1].reason)
+            yield self._fail(outcomes[-1])
             return
         for outcome in outcomes:
             if isinstance(outcome, Unreadable) or (self.reading.calls and not self._is_parallel):
@@ -168,19 +176,19 @@ class CallReader:
             yield outcome
 
     def _miss(self) -> Iterator[Piece]:
-        yield from self._reject(f"the block of {self._missing[0]} is missing")
+        yield from self._reject(f"the block of {self._missing[0]} is missing", Fault.CUT)
 
-    def _reject(self, reason: str) -> Iterator[Piece]:
+    def _reject(self, reason: str, fault: Fault) -> Iterator[Piece]:
         """Behind a good call it is dropped: that one's result may be all that was needed."""
         self._pending = None
         if self.reading.calls:
             self._cut()
         else:
-            yield self._fail(reason)
+            yield self._fail(Unreadable(reason, fault))
 
-    def _fail(self, reason: str) -> Unreadable:
+    def _fail(self, problem: Unreadable) -> Unreadable:
         self.is_over = True
-        return Unreadable(reason)
+        return problem
 
     def _cut(self) -> None:
         self.is_over = self.reading.is_cut = True

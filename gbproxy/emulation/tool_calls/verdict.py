@@ -8,6 +8,7 @@ from enum import Enum
 from gbproxy.domain.events import FinishReason
 from gbproxy.domain.tools import Tools
 from gbproxy.emulation.tool_calls import wording
+from gbproxy.emulation.tool_calls.assembly import Fault, Unreadable
 from gbproxy.emulation.tool_calls.mark import Mark
 from gbproxy.emulation.tool_calls.reader import Reading
 from gbproxy.errors import ToolCallMissing
@@ -26,20 +27,21 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer up to its end. `problem`: why its call could not be used, in words for the
-    model.
-    """
+    """An answer up to its end. `problem`: why its call could not be used."""
 
     calls: int
-    problem: str | None = None
+    problem: Unreadable | None = None
     finish_reason: FinishReason = "stop"
 
 
 @dataclass(slots=True)
 class Report:
-    """Of one request, for the log: how its calls were written, and how often it was asked."""
+    """Of one request, for the log: how its calls were written, what was wrong with each answer that
+    could not be taken, and how often it was asked.
+    """
 
     reading: Reading = field(default_factory=Reading)
+    faults: list[Fault] = field(default_factory=list)
     turns: int = 1
     step: Step = Step.TEXT
 
@@ -63,11 +65,18 @@ def decide(outcome: Outcome, tools: Tools, *, can_correct: bool) -> Step:
     return Step.FAIL if tools.is_required else Step.NOTE
 
 
+def fault(outcome: Outcome, written: str) -> Fault:
+    """What is wrong with an answer that is not taken; `written`: all of it."""
+    if outcome.problem is not None:
+        return outcome.problem.fault
+    return Fault.PROSE if written.strip() else Fault.NO_CALL
+
+
 def correction(outcome: Outcome, tools: Tools, mark: Mark) -> str:
     """What the model is told of an answer that has to be corrected."""
     if outcome.problem is None:
         return wording.ask_for_call(tools, mark)
-    return wording.ask_again(outcome.problem, tools, mark)
+    return wording.ask_again(outcome.problem.reason, tools, mark)
 
 
 def failure(outcome: Outcome) -> ToolCallMissing:

@@ -22,6 +22,11 @@ _REMINDER = re.compile(r"^\((?:Calls are written as before|A program reads)[^\n]
 _CORRECTED = re.compile(r"The program (?:could not use|found no call in)")
 _JSON_WANTED = re.compile(r"A program reads your answer")
 _SCHEMA = re.compile(r"holds to the JSON schema below, and nothing else\.\n\n(\{.*\})$", re.M)
+_FENCED = r"(?P<fence>`{3,})\w*\n(?P<text>.*?)\n(?P=fence)(?!`)"
+_BLOCK = re.compile(_FENCED, re.DOTALL)
+_NAMES = re.compile(r"(?<=[\w,] )[A-Z]\w+")
+_QUOTED = re.compile(r'"([^"\n]*)"')
+_BEHIND = re.compile(rf'[ :]*\s*(?:"(?P<quoted>[^"\n]*)"|{_FENCED})', re.DOTALL)
 _PROSE = "That tool is not available in this chat."
 
 
@@ -35,13 +40,15 @@ class _Tool:
         return {word.lower() for word in re.split(r"[\W_]+", self.name) if len(word) > 2}
 
 
-def follow(prompts: Sequence[str], tool_manner: str, json_manner: str) -> ModelAnswer | None:
+def follow(
+    prompts: Sequence[str], tool_manner: str, json_manner: str, *, heeds_corrections: bool = True
+) -> ModelAnswer | None:
     """The answer to the last prompt of a session; None where no instruction asks for anything.
 
     Raises nothing: what it cannot read, it does not follow.
     """
     prompt = prompts[-1]
-    is_corrected = _CORRECTED.search(prompt) is not None
+    is_corrected = heeds_corrections and _CORRECTED.search(prompt) is not None
     mark = _MARK.search(prompt)
     if mark is not None:
         tool = _wanted(prompts)
@@ -102,6 +109,9 @@ def _called(mark: str, tool: _Tool, said: str, manner: str) -> str:
     written = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     told = f"{mark}\n```json\n{written}\n```"
     match manner:
+        case "all_at_once":
+            names = _NAMES.findall(said) or [said]
+            return "\n".join(_called(mark, tool, f"in {name}", "as_told") for name in names)
         case "other_fence":
             return f"```tool_call\n{written}\n```"
         case "chatter":
@@ -112,6 +122,11 @@ def _called(mark: str, tool: _Tool, said: str, manner: str) -> str:
             return f"{mark}\n```json\n{payload!r}\n```"
         case "broken_json":
             return f"{mark}\n```json\n{written[:-2]}\n```"
+        case "wrong_types":
+            wrong = json.dumps({**dict.fromkeys(payload, 0), "name": tool.name})
+            return f"{mark}\n```json\n{wrong}\n```"
+        case "cut_short":
+            return told[: len(mark) + len("\n```json\n") + len(written) // 2]
         case "answers_itself":
             return f"{told}\n\nResult of {tool.name}, call 1:\nSunny.\n\nSo it is sunny."
         case "escaped":
@@ -124,7 +139,8 @@ def _called(mark: str, tool: _Tool, said: str, manner: str) -> str:
 
 def _payload(tool: _Tool, said: str) -> dict[str, Any]:
     if tool.schema is None:
-        return {"input": said or "x"}
+        block = _BLOCK.search(said)
+        return {"input": block["text"] if block else said or "x"}
     return {"arguments": _value({"type": "object", **tool.schema}, said)}
 
 
@@ -149,29 +165,47 @@ def _schema(prompts: Sequence[str]) -> Mapping[str, Any] | None:
     return json.loads(found[-1]) if found and _is_json(found[-1]) else None
 
 
-def _value(schema: Any, said: str) -> Any:
-    """A value that holds to a simple schema; texts are a name out of what was said."""
+def _value(schema: Any, said: str, name: str = "") -> Any:
+    """A value that holds to a simple schema: what was said behind the name of its property, as
+    `days: 3` or `the path "a.txt"`; else a text is a name out of what was said, a number its last.
+    """
     if not isinstance(schema, dict):
         return "x"
+    behind = re.search(rf"\b{re.escape(name)}\b(.*)", said, re.DOTALL) if name else None
+    named = behind[1] if behind else ""
     if schema.get("enum"):
-        return schema["enum"][0]
+        return next((each for each in schema["enum"] if str(each) in said), schema["enum"][0])
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {})
             names = schema.get("required") or list(properties)[:1]
-            return {name: _value(properties.get(name), said) for name in names}
+            return {each: _value(properties.get(each), said, each) for each in names}
         case "array":
-            return [_value(schema.get("items"), said)]
-        case "integer" | "number":
-            numbers = re.findall(r"\d+", said)
-            return int(numbers[-1]) if numbers else 1
+            items = schema.get("items") or {}
+            quoted = _QUOTED.findall(named) if items.get("type") == "string" else []
+            return quoted or [_value(items, said)]
+        case "integer" | "number" as kind:
+            return _number(named, said, kind)
         case "boolean":
-            return True
+            return re.match(r"\W+false\b", named) is None
         case "null":
             return None
         case _:
-            names = re.findall(r"(?<=[\w,] )[A-Z]\w+", said)
-            return names[-1] if names else "x"
+            return _text(named, said)
+
+
+def _number(named: str, said: str, kind: str) -> int | float:
+    told = re.match(r"\W*?(-?\d+(?:\.\d+)?)\b", named)
+    number = told[1] if told else next(reversed(re.findall(r"\d+", said)), "1")
+    return float(number) if kind == "number" and "." in number else int(float(number))
+
+
+def _text(named: str, said: str) -> str:
+    told = _BEHIND.match(named)
+    if told:
+        return str(told["quoted"] if told["quoted"] is not None else told["text"])
+    names = _NAMES.findall(said)
+    return str(names[-1]) if names else "x"
 
 
 def _is_json(text: str) -> bool:

@@ -239,7 +239,12 @@ class WidgetService:
         self, question: Question, session: Session, switches: WidgetSwitches
     ) -> ModelAnswer:
         """The model's answer, with a file only where the tools allow one or ask for it."""
-        told = follow(session.queries, switches.tool_manner, switches.json_manner)
+        told = follow(
+            session.queries,
+            switches.tool_manner,
+            switches.json_manner,
+            heeds_corrections=switches.heeds_corrections,
+        )
         answer = told or self.model(question.text)
         if question.tools == {"videoGenerationSpec"}:
             return replace(answer, media="video/mp4")

@@ -11,6 +11,7 @@ from gbproxy.domain.chat import Message, Role, TextPart, ToolCallPart, ToolResul
 from gbproxy.domain.events import Done, FinishReason, Flush, ThoughtDelta
 from gbproxy.domain.tools import Tools
 from gbproxy.emulation.pipeline import CorrectionNeeded
+from gbproxy.emulation.tool_calls.assembly import Fault
 from gbproxy.emulation.tool_calls.emulation import ToolEmulation
 from gbproxy.emulation.tool_calls.reader import Reading
 from gbproxy.emulation.tool_calls.verdict import NOTE, Step
@@ -23,6 +24,7 @@ from tests.support.tool_calls import (
     TOOLS,
     WEATHER,
     call,
+    fenced,
     told,
     upstream,
 )
@@ -294,3 +296,26 @@ def test_what_was_mended_is_told_to_the_log() -> None:
 
     assert used.report.reading.forms == {"mark", "unfenced"}
     assert used.report.reading.repairs >= {"python", "prefix"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (PROSE, Fault.PROSE),
+        ("", Fault.NO_CALL),
+        (f"{MARK.line}\n", Fault.NO_CALL),
+        (call("rm"), Fault.NAME),
+        (f"{MARK.line}\n{fenced('[1, 2')}", Fault.JSON),
+        (call(city=5), Fault.TYPES),
+        (f'{MARK.line}\n```json\n{{"name": "get_weather", "argu', Fault.CUT),
+        (call("write_file", path="a", content="@1"), Fault.CUT),
+        (f"{call('write_file', path='a', content='@1')}\n````@1\nHalf", Fault.CUT),
+    ],
+)
+def test_what_is_wrong_with_an_answer_has_a_kind(text: str, fault: Fault) -> None:
+    used = emulation(REQUIRED)
+
+    correction(used, text)
+    answer(used, call(city="Oslo"))
+
+    assert used.report.faults == [fault]

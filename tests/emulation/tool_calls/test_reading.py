@@ -70,6 +70,10 @@ def test_whatever_stands_without_the_mark_is_content(text: str) -> None:
         f"**⟦call {NONCE}⟧**",
         f"`⟦call {NONCE}⟧`",
         f"- ⟦Call {NONCE}⟧:",
+        f"⟦ call {NONCE} ⟧",
+        f"⟦call  {NONCE}⟧",
+        f"⟦call: {NONCE}⟧",
+        f"【call {NONCE}】",
     ],
 )
 def test_a_mark_is_known_again_however_it_was_escaped(mark: str) -> None:

@@ -60,7 +60,13 @@ bodies = st.builds(
     st.dictionaries(prose, values, max_size=3) | st.just({"city": "Oslo"}) | st.just("@1"),
 )
 marks = st.sampled_from(
-    [MARK.line, f"\\[call {NONCE}\\]", f"&#10214;call {NONCE}&#10215;", MARK.line[:9]]
+    [
+        MARK.line,
+        f"[ call: {NONCE} ]",
+        f"\\[call {NONCE}\\]",
+        f"&#10214;call {NONCE}&#10215;",
+        MARK.line[:9],
+    ]
 )
 infos = st.sampled_from(["json", "", "tool_call", "tool_code", "@1", "python"])
 fragments = st.one_of(

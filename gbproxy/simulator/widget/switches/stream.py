@@ -153,20 +153,24 @@ class MannerSwitches(SwitchGroup):
 
     tool_manner: str = switch(
         "as_told",
+        "all_at_once",
         "other_fence",
         "chatter",
         "wrong_name",
         "wrong_json",
         "broken_json",
+        "wrong_types",
+        "cut_short",
         "answers_itself",
         "escaped",
         "prose",
         "never",
         fact=(
-            "a call is written as it was told, or in a form of the model's own; with words around"
-            " it, a wrong name, Python's literals, JSON cut short, an invented result behind it or"
-            " its mark escaped; or it says in words that there is no such tool, until it is"
-            " corrected, or always"
+            "a call is written as it was told, several where the question names several things, or"
+            " in a form of the model's own; with words around it, a wrong name, Python's literals,"
+            " JSON without its last brackets, arguments of wrong types, its second half left out,"
+            " an invented result behind it or its mark escaped; or it says in words that there is"
+            " no such tool, until it is corrected, or always"
         ),
         certainty="unknown",
     )
@@ -181,6 +185,12 @@ class MannerSwitches(SwitchGroup):
             "JSON that is asked for comes in a fence, bare, with words around it, of the wrong type"
             " or not at all, until it is corrected, or always"
         ),
+        certainty="unknown",
+    )
+    heeds_corrections: bool = switch(
+        True,
+        False,
+        fact="told what is wrong with it, the model writes its answer as it was told, or as before",
         certainty="unknown",
     )
 
