@@ -24,7 +24,7 @@ from gbproxy.background.capability_reads import CapabilityReads
 from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
-from gbproxy.conversations import Conversations
+from gbproxy.conversations import ClientSessions, Conversations
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.models import Catalogue, Model
 from gbproxy.gateway import Gateway
@@ -194,6 +194,9 @@ def build(
         api_keys=api_keys,
         limiter=limiter,
         conversations=conversations,
+        client_sessions=ClientSessions(
+            storage.sessions, session_timeout_s=settings.session_timeout
+        ),
         gateway=gateway,
         background=background,
         account_probes=account_probes,

@@ -24,6 +24,7 @@ from flask import Blueprint, Response, request
 
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_cards import ModelCards
+from gbproxy.conversations import ClientSessions
 from gbproxy.domain import jsontext
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.choices import collect_choices
@@ -50,6 +51,7 @@ class Surface:
     gateway: Gateway
     models: AvailableModels
     model_cards: ModelCards
+    client_sessions: ClientSessions
     responder: StreamResponder
     max_file_bytes: int  # of each file in a message
     check_key: Callable[[], None]  # for routes that need a key

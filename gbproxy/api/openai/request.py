@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
@@ -18,6 +18,7 @@ from gbproxy.api.openai import answer_limits, web_search
 from gbproxy.api.openai.attachments import AttachmentReader
 from gbproxy.api.openai.messages import MessageBody, Reader
 from gbproxy.api.openai.tools import ToolReader
+from gbproxy.api.validation import validated
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.slices import Work
@@ -42,10 +43,7 @@ def parse(
     field that is wrong.
     """
     refuse_too_many(body, messages=MOST_MESSAGES, tools=MOST_TOOLS, functions=MOST_TOOLS)
-    try:
-        fields = _Body.model_validate(body)
-    except ValidationError as error:
-        raise _bad_request(error) from error
+    fields = validated(_Body, body, _FIELD_NAMES)
     _refuse_what_is_not_offered(fields)
     tools = ToolReader()
     with Work() as work:
@@ -224,19 +222,6 @@ def _show_thoughts(fields: _Body) -> bool | None:
     return None
 
 
-def _bad_request(error: ValidationError) -> BadRequest:
-    """The first thing that is wrong, in OpenAI's way of naming places: `messages[0].role`."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    names = [step for step in first["loc"] if isinstance(step, int) or step in _FIELD_NAMES]
-    param = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in names).lstrip(
-        "."
-    )
-    # its words name our own classes
-    what = "must be an object" if first["type"] == "model_type" else first["msg"]
-    return BadRequest(f"{param or 'body'}: {what}", param=param or None)
-
-
-# Unions put the names of their branches into a location; these are the names of fields.
 _FIELD_NAMES = frozenset(
     name for body in (_Body, MessageBody, _StreamOptions, _Reasoning) for name in body.model_fields
 )
