@@ -1,6 +1,6 @@
 """From settings to services, each given what it needs: here their concrete classes are chosen.
 
-`build` starts nothing; `open_gateway` is for programs without a server.
+`build` starts nothing; `open_services` is for programs without a server.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def make_client(settings: Settings, kind: type[Client]) -> Client:
 
 
 @contextmanager
-def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services]:
+def open_services(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services]:
     """The services in this process, without a server, on the settings' database or a private one.
 
     Not patched by gevent: what runs between requests are threads, once `background.start` is

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from gbproxy import __version__
+from gbproxy.version import __version__
 
 
 class Drain:
