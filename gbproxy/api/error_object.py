@@ -10,6 +10,20 @@ from typing import Any
 
 from gbproxy.domain import jsontext
 from gbproxy.errors import GatewayError
+from gbproxy.web.operations import AnswerModel
+
+
+class ErrorObject(AnswerModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(AnswerModel):
+    """`code` is the stable part."""
+
+    error: ErrorObject
 
 
 def body(error: GatewayError, _status: int) -> bytes:

@@ -36,8 +36,16 @@ from gbproxy.observability import request_context
 from gbproxy.web import auth
 from gbproxy.web.body import read_json
 from gbproxy.web.errors import ErrorFormat
+from gbproxy.web.operations import Parameter, Schema
 from gbproxy.web.side_by_side import merged
 from gbproxy.web.streaming import Encoder, StreamResponder
+
+# What `answer` reads beside the body, for the descriptions of chat routes.
+CONVERSATION = Parameter(
+    name="X-Conversation-Id",
+    place="header",
+    description="the conversation to go on in, for clients that send only their new message",
+)
 
 # JSON leaves these as they are, but readers that split text, not bytes, into lines take them for
 # ends of lines.
@@ -60,10 +68,15 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelViews:
-    """Answers `GET /v1/models` and `GET /v1/models/{name}`. Raises ModelNotFound."""
+    """Answers `GET /v1/models` and `GET /v1/models/{name}`, and the models of their JSON. Raises
+    ModelNotFound.
+    """
 
     list_all: Callable[[], Response]
     retrieve: Callable[[str], Response]
+    list_schema: Schema | None = None
+    list_parameters: tuple[Parameter, ...] = ()
+    entry_schema: Schema | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ FORMAT = Format(
     errors=ErrorFormat(
         body=error_object.body,
         headers=retry_headers,
+        schema=error_object.ErrorBody,
         paths=(CHAT_PATH, *SESSIONS_PATHS),
     ),
     blueprints=blueprints,

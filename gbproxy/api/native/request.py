@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from gbproxy.api.format import ParsedChat
-from gbproxy.api.validation import validated
 from gbproxy.domain import attachment
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest
+from gbproxy.web.validation import validated
 
 MOST_FILES = 100
 

@@ -12,6 +12,7 @@ from gbproxy.web.errors import ErrorFormat, retry_headers
 ERRORS = ErrorFormat(
     body=error_object.body,
     headers=retry_headers,
+    schema=error_object.ErrorBody,
     paths=tuple(
         f"{prefix}/{path}"
         for path in ("chat", "completions", "embeddings", "audio", "moderations")

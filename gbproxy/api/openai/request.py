@@ -18,12 +18,12 @@ from gbproxy.api.openai import answer_limits, web_search
 from gbproxy.api.openai.attachments import AttachmentReader
 from gbproxy.api.openai.messages import MessageBody, Reader
 from gbproxy.api.openai.tools import ToolReader
-from gbproxy.api.validation import validated
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.slices import Work
 from gbproxy.domain.tools import NO_TOOLS, Tools
 from gbproxy.errors import BadRequest
+from gbproxy.web.validation import validated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def parse(
     field that is wrong.
     """
     refuse_too_many(body, messages=MOST_MESSAGES, tools=MOST_TOOLS, functions=MOST_TOOLS)
-    fields = validated(_Body, body, _FIELD_NAMES)
+    fields = validated(CompletionBody, body, _FIELD_NAMES)
     _refuse_what_is_not_offered(fields)
     tools = ToolReader()
     with Work() as work:
@@ -111,21 +111,21 @@ class _Ignored(_Strict):
     moderation: Any = None
 
 
-class _StreamOptions(_Strict):
+class StreamOptions(_Strict):
     include_usage: bool | None = None
     include_obfuscation: Any = None
 
 
-class _Reasoning(_Strict):
+class Reasoning(_Strict):
     exclude: bool | None = None
     effort: Any = None
 
 
-class _Body(_Ignored):
+class CompletionBody(_Ignored):
     messages: list[MessageBody] = Field(min_length=1, fail_fast=True)
     model: str | None = None
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
     n: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -138,7 +138,7 @@ class _Body(_Ignored):
     response_format: dict[str, Any] | None = None
     modalities: _Texts | None = None
     include_reasoning: bool | None = None
-    reasoning: _Reasoning | None = None
+    reasoning: Reasoning | None = None
     # Of any type: chat programs send them to servers that know nothing of them.
     web_search_options: Any = None
     enable_search: Any = None
@@ -148,13 +148,13 @@ class _Body(_Ignored):
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
 SUPPORTED_PARAMETERS = tuple(
     name
-    for name in _Body.model_fields
+    for name in CompletionBody.model_fields
     if name not in (*_Ignored.model_fields, "modalities", "messages", "model")
 )
 """The parameters that have an effect, for those who choose a model by them."""
 
 
-def _refuse_what_is_not_offered(fields: _Body) -> None:
+def _refuse_what_is_not_offered(fields: CompletionBody) -> None:
     if fields.modalities is not None and set(fields.modalities) - {"text"}:
         raise BadRequest("modalities: only text is offered", param="modalities")
     if fields.logprobs is True:
@@ -163,7 +163,7 @@ def _refuse_what_is_not_offered(fields: _Body) -> None:
         )
 
 
-def _shaped(chat: ChatRequest, fields: _Body, tools: ToolReader) -> ChatRequest:
+def _shaped(chat: ChatRequest, fields: CompletionBody, tools: ToolReader) -> ChatRequest:
     """The request with what it says of its answers."""
     return replace(
         chat,
@@ -177,7 +177,7 @@ def _shaped(chat: ChatRequest, fields: _Body, tools: ToolReader) -> ChatRequest:
     )
 
 
-def _tools(fields: _Body, reader: ToolReader) -> Tools:
+def _tools(fields: CompletionBody, reader: ToolReader) -> Tools:
     if fields.functions and not fields.tools:
         return reader.read_functions(fields.functions, fields.function_call)
     is_parallel = fields.parallel_tool_calls is not False
@@ -185,7 +185,7 @@ def _tools(fields: _Body, reader: ToolReader) -> Tools:
     return tools if tools.declared else NO_TOOLS
 
 
-def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
+def _ignored(fields: CompletionBody, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
     names: list[str] = []
     if not _IGNORED.isdisjoint(fields.model_fields_set):
         names += [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
@@ -210,11 +210,11 @@ _SHAPING = frozenset(
 _IGNORED = frozenset(_Ignored.model_fields)
 
 
-def _web_search(fields: _Body) -> dict[str, Any]:
+def _web_search(fields: CompletionBody) -> dict[str, Any]:
     return {name: getattr(fields, name) for name in web_search.PARAMETERS}
 
 
-def _show_thoughts(fields: _Body) -> bool | None:
+def _show_thoughts(fields: CompletionBody) -> bool | None:
     if fields.include_reasoning is not None:
         return fields.include_reasoning
     if fields.reasoning is not None and fields.reasoning.exclude is not None:
@@ -223,5 +223,7 @@ def _show_thoughts(fields: _Body) -> bool | None:
 
 
 _FIELD_NAMES = frozenset(
-    name for body in (_Body, MessageBody, _StreamOptions, _Reasoning) for name in body.model_fields
+    name
+    for body in (CompletionBody, MessageBody, StreamOptions, Reasoning)
+    for name in body.model_fields
 )
