@@ -10,7 +10,7 @@ from flask import Flask
 from gbproxy.account_admin.importing import Hosts
 from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.admin import install as admin
-from gbproxy.api import anthropic, gemini, health, metrics, models, openai
+from gbproxy.api import anthropic, description, gemini, health, metrics, models, native, openai
 from gbproxy.api.format import Format, Surface
 from gbproxy.bootstrap import build
 from gbproxy.domain.account import Account
@@ -21,7 +21,7 @@ from gbproxy.services import Services
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
-from gbproxy.web import auth, limits, middleware
+from gbproxy.web import auth, limits, middleware, openapi
 from gbproxy.web.cors import Cors
 from gbproxy.web.errors import ErrorFormats
 from gbproxy.web.secret_guard import SecretGuard
@@ -32,7 +32,7 @@ EXTENSION = "gbproxy"
 
 # A client format is a package below api/ and a line here. What belongs to none of them, such as
 # the admin API, tells errors as the first does.
-FORMATS = (openai.FORMAT, anthropic.FORMAT, gemini.FORMAT)
+FORMATS = (openai.FORMAT, anthropic.FORMAT, gemini.FORMAT, native.FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
         gateway=services.gateway,
         models=services.models,
         model_cards=ModelCards(services.upstreams.capabilities),
+        client_sessions=services.client_sessions,
         responder=responder,
         max_file_bytes=int(settings.max_file_mb * 1024 * 1024),
         check_key=check_key,
@@ -115,6 +116,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
     app.register_blueprint(health.blueprint(services.pool.available_count, drain))
     _show_metrics(app, services)
     _administer(app, services)
+    app.register_blueprint(description.blueprint(lambda: openapi.document(app, error_formats)))
     return app
 
 

@@ -1,6 +1,6 @@
 """From settings to services, each given what it needs: here their concrete classes are chosen.
 
-`build` starts nothing; `open_gateway` is for programs without a server.
+`build` starts nothing; `open_services` is for programs without a server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gbproxy.background.capability_reads import CapabilityReads
 from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
-from gbproxy.conversations import Conversations
+from gbproxy.conversations import ClientSessions, Conversations
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.models import Catalogue, Model
@@ -199,6 +199,9 @@ def build(
         api_keys=api_keys,
         limiter=limiter,
         conversations=conversations,
+        client_sessions=ClientSessions(
+            storage.sessions, session_timeout_s=settings.session_timeout
+        ),
         gateway=gateway,
         background=background,
         account_probes=account_probes,
@@ -219,7 +222,7 @@ def make_client(settings: Settings, kind: type[Client]) -> Client:
 
 
 @contextmanager
-def open_gateway(
+def open_services(
     settings: Settings,
     *,
     prewarmed: int = 0,

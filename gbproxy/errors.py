@@ -110,7 +110,8 @@ class ConversationNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__(
-            "there is no conversation of this id (any more): send the whole history, without the id"
+            "there is no conversation of this id (any more): begin a new one, or send the whole"
+            " history without the id"
         )
 
 

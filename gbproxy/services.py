@@ -18,7 +18,7 @@ from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.background.account_probes import AccountProbes
 from gbproxy.background.capability_reads import CapabilityReads
 from gbproxy.background.loop import BackgroundLoop
-from gbproxy.conversations import Conversations
+from gbproxy.conversations import ClientSessions, Conversations
 from gbproxy.domain.account import WIDGET
 from gbproxy.gateway import Gateway
 from gbproxy.observability.meter import Meter
@@ -56,6 +56,7 @@ class Services:
     api_keys: ApiKeys
     limiter: Limiter
     conversations: Conversations
+    client_sessions: ClientSessions
     gateway: Gateway
     background: BackgroundLoop
     account_probes: AccountProbes

@@ -9,12 +9,21 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from gbproxy.account_admin.model_reports import AccountModel, ModelReport, ModelReports
+from gbproxy.admin.answers import TAG, AdminModels
+from gbproxy.web.operations import Operation, described
 
 
 def blueprint(reports: ModelReports) -> Blueprint:
     bp = Blueprint("admin_models", __name__, url_prefix="/api/admin/models")
 
     @bp.get("")
+    @described(
+        Operation(
+            tag=TAG,
+            summary="All models, and what each account has taken or refused",
+            answers={200: (AdminModels,)},
+        )
+    )
     def list_all() -> Response:
         return jsonify(
             models=[_entry(report) for report in reports.models()],

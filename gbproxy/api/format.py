@@ -24,6 +24,7 @@ from flask import Blueprint, Response, request
 
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_cards import ModelCards
+from gbproxy.conversations import ClientSessions
 from gbproxy.domain import jsontext
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.choices import collect_choices
@@ -35,8 +36,16 @@ from gbproxy.observability import request_context
 from gbproxy.web import auth
 from gbproxy.web.body import read_json
 from gbproxy.web.errors import ErrorFormat
+from gbproxy.web.operations import Parameter, Schema
 from gbproxy.web.side_by_side import merged
 from gbproxy.web.streaming import Encoder, StreamResponder
+
+# What `answer` reads beside the body, for the descriptions of chat routes.
+CONVERSATION = Parameter(
+    name="X-Conversation-Id",
+    place="header",
+    description="the conversation to go on in, for clients that send only their new message",
+)
 
 # JSON leaves these as they are, but readers that split text, not bytes, into lines take them for
 # ends of lines.
@@ -50,6 +59,7 @@ class Surface:
     gateway: Gateway
     models: AvailableModels
     model_cards: ModelCards
+    client_sessions: ClientSessions
     responder: StreamResponder
     max_file_bytes: int  # of each file in a message
     check_key: Callable[[], None]  # for routes that need a key
@@ -58,10 +68,15 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelViews:
-    """Answers `GET /v1/models` and `GET /v1/models/{name}`. Raises ModelNotFound."""
+    """Answers `GET /v1/models` and `GET /v1/models/{name}`, and the models of their JSON. Raises
+    ModelNotFound.
+    """
 
     list_all: Callable[[], Response]
     retrieve: Callable[[str], Response]
+    list_schema: Schema | None = None
+    list_parameters: tuple[Parameter, ...] = ()
+    entry_schema: Schema | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pkgutil import resolve_name
 
-from gbproxy import __version__
 from gbproxy.cli.terminal import CommandError, print_error
+from gbproxy.version import __version__
 
 COMMANDS: Mapping[str, str] = {  # what each does
     "serve": "run the gateway with the environment's settings",

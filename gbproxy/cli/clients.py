@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gbproxy.domain.account import Account
     from gbproxy.domain.chat import ChatRequest
     from gbproxy.domain.events import ChatStream
-    from gbproxy.gateway import Gateway
+    from gbproxy.library import LocalGateway
     from gbproxy.services import Services
     from gbproxy.settings import Settings
 
@@ -152,15 +152,22 @@ def chat_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMan
 
 @contextmanager
 def open_local(settings: Settings, **options: Any) -> Iterator[Services]:
-    """As `bootstrap.open_gateway`, with its options. Raises CommandError when the database cannot
+    """As `bootstrap.open_services`, with its options. Raises CommandError when the database cannot
     be used.
     """
-    from gbproxy.bootstrap import open_gateway
+    from gbproxy.bootstrap import open_services
+
+    with _usable_database(), open_services(settings, **options) as services:
+        yield services
+
+
+@contextmanager
+def _usable_database() -> Iterator[None]:
+    """Raises CommandError when the database that is opened inside cannot be used."""
     from gbproxy.storage.prepare import CannotBeUsed
 
     try:
-        with open_gateway(settings, **options) as services:
-            yield services
+        yield
     except CannotBeUsed as error:
         raise CommandError(str(error)) from error
 
@@ -202,7 +209,7 @@ def _local_admin(settings: Settings) -> Iterator[_LocalAdmin]:
 class _LocalChat:
     """The gateway in this process."""
 
-    gateway: Gateway
+    gateway: LocalGateway
 
     def stream(self, chat: ChatRequest) -> ChatStream:
         from gbproxy.errors import GatewayError
@@ -216,13 +223,10 @@ class _LocalChat:
 @contextmanager
 def _local_chat(settings: Settings) -> Iterator[_LocalChat]:
     """At the end of the block the session that answered is deleted upstream."""
-    with open_local(settings) as services:
-        services.background.start()
-        try:
-            yield _LocalChat(services.gateway)
-        finally:
-            # Delete it now: no later process may come that would.
-            services.background.run_once()
+    from gbproxy.library import open_gateway
+
+    with _usable_database(), open_gateway(settings) as gateway:
+        yield _LocalChat(gateway)
 
 
 def admin_options() -> argparse.ArgumentParser:

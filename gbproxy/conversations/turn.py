@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
 from gbproxy.domain import history, session_files
 from gbproxy.domain.chat import Message, ToolCallPart
-from gbproxy.domain.session import Session, id_prefix, public_id
+from gbproxy.domain.session import Session, id_prefix, is_client_session, public_id
 from gbproxy.domain.session_files import SessionFiles
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import request_context
@@ -41,6 +41,7 @@ class Turn:
 
     Leaving the `with` block releases a session that was not committed if nothing was sent, and
     marks it for deletion otherwise. An exception that ends the block after `commit` rolls it back.
+    A client session stays, whatever it holds: its client has nothing else.
     """
 
     def __init__(
@@ -52,13 +53,18 @@ class Turn:
         expires_at: Callable[[], float],
         on_end: Callable[[], None],
         on_rename: Callable[[str], None],
+        unopened: Session | None = None,
     ) -> None:
+        """`unopened`: the record, claimed for this turn, of a client session for which no upstream
+        session stands yet.
+        """
         self._plan = plan
+        self._unopened = unopened
         self._handle = SessionHandle(claimed) if claimed else None
         # Invalidated, and recorded as in use until another is.
         self._superseded: SessionHandle | None = None
         self._claimed = claimed is not None
-        self._sent = self._released = False
+        self._sent = self._released = self._shown = False
         self._committed: tuple[Session, bytes] | None = None
         self._sessions = sessions
         self._outcomes = outcomes
@@ -72,11 +78,12 @@ class Turn:
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         # Roll back last: a commit that was interrupted may still be written before that.
-        if self._sent:
-            self.invalidate_session()
-        else:
+        if not self._sent:
             self.release()
+        elif not self.commit_as_is():
+            self.invalidate_session()
         self._delete_superseded()
+        self._leave_unopened()
         if error is not None:
             self.rollback()
         self._end()
@@ -158,16 +165,16 @@ class Turn:
         self._delete_superseded()
         self._end()
 
-    @property
-    def can_take_id(self) -> bool:
-        """True while the client has not been sent an id: the conversation may still take its
-        session's.
+    def can_use_prewarmed(self, *, id_was_sent: bool) -> bool:
+        """True if other workers see that the conversation is in use although a prewarmed session's
+        record has an id of its own: by the record of an unopened one, or as the conversation may
+        take that id, which its client has not been sent yet.
         """
-        return self._plan.is_new
+        return self._unopened is not None or (self._plan.is_new and not id_was_sent)
 
     def take_id(self) -> None:
         """Give a new conversation the id of its session's record, which tells every worker that it
-        is in use. Not once the client has been sent an id.
+        is in use. A conversation whose id the client knows keeps that.
         """
         if (
             self._plan.is_new
@@ -195,6 +202,12 @@ class Turn:
         """Call before `messages` are sent: from now on the session counts as holding them."""
         self._sent = True
 
+    def mark_shown(self) -> None:
+        """Call when the client is shown something of the answer: from now on an unopened session is
+        no longer as it was.
+        """
+        self._shown = True
+
     def commit(self, answer: str | history.LongText, calls: Sequence[ToolCallPart] = ()) -> bool:
         """Let the session be continued from this answer. Call it before the last frame goes out.
 
@@ -202,18 +215,35 @@ class Turn:
         was cut, filtered or shortened is never committed: leave the block without this. Returns
         False if the conversation cannot be continued.
         """
+        plan = self._plan
+        return self._commit(history.answered(plan.base_digest, plan.new_turns, answer, calls))
+
+    def commit_as_is(self) -> bool:
+        """Let a client session be continued from whatever it holds now, which no history tells.
+        False if it cannot be, or is none.
+        """
+        is_theirs = is_client_session(self._plan.conversation) and self._handle is not None
+        # What failed before anything was shown may begin anew, on another account too.
+        is_begun = self._unopened is None or self._shown
+        # A commit that was interrupted may be written: then this session is no longer ours.
+        if not (is_theirs and is_begun and self._committed is None):
+            return False
+        return self._commit(history.unknown(self._plan.base_digest))
+
+    def _commit(self, digest: bytes) -> bool:
         if self._handle is None:
             raise ValueError("there is no session to commit")
         handle, plan = self._handle, self._plan
         if plan.conversation is None or not handle.session.name:
             self.invalidate_session()
             return False
-        digest = history.answered(plan.base_digest, plan.new_turns, answer, calls)
         self._committed = handle.session, digest
         committed = self._sessions.commit(
             handle, digest, plan.key_digest, plan.conversation, self._expires_at()
         )
         self._detach()
+        self._shown = True
+        self._leave_unopened()
         self._end()
         if not committed:
             self._committed = None
@@ -225,11 +255,11 @@ class Turn:
 
     def rollback(self) -> None:
         """The last frame could not be written: delete the session that was committed, unless
-        another request has continued it.
+        another request has continued it, or its client has nothing else.
         """
-        if self._committed is not None:
+        if self._committed is not None and not is_client_session(self._plan.conversation):
             self._sessions.rollback(*self._committed)
-            self._committed = None
+        self._committed = None
 
     def release(self) -> None:
         """Put a claimed session back as it was, as it holds nothing of this turn. A fresh one is
@@ -271,6 +301,17 @@ class Turn:
         if self._superseded is not None:
             superseded, self._superseded = self._superseded, None
             self._sessions.mark_for_deletion(superseded)
+
+    def _leave_unopened(self) -> None:
+        """Give the record of an unopened session back, or have it removed: another stands for it
+        now, or it was lost with what the client was shown.
+        """
+        if self._unopened is not None:
+            unopened, self._unopened = self._unopened, None
+            if self._shown:
+                self._sessions.mark_for_deletion(SessionHandle(unopened))
+            else:
+                self._sessions.release(unopened)
 
     def _detach(self) -> None:
         self._handle, self._claimed, self._sent = None, False, False

@@ -59,6 +59,7 @@ class ChatRequest:
     its greatest length, by the gateway's estimate. `tools`: what the answer may call;
     `response_format`: the form of its text, None: any. `choices`: how many answers are asked for.
     `web_search`: the answer is to rest on a web search, with the upstream's other tools left out.
+    `is_kept` False: nobody continues from this answer, unless `conversation` says so.
     """
 
     messages: tuple[Message, ...]
@@ -73,6 +74,7 @@ class ChatRequest:
     response_format: ResponseFormat | None = None
     choices: int = 1
     web_search: bool = False
+    is_kept: bool = True
 
     @property
     def form_digest(self) -> bytes:
@@ -86,5 +88,5 @@ class ChatRequest:
 
     @property
     def key_digest(self) -> bytes:
-        """SHA-256 of the API key; b"" for an anonymous client, of whom nothing is stored."""
-        return self.principal.key_digest
+        """SHA-256 of the API key under which the conversation is stored; b"" to store nothing."""
+        return self.principal.key_digest if self.is_kept or self.conversation else b""

@@ -17,6 +17,7 @@ an answer need not be kept whole while it arrives.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -163,6 +164,11 @@ def answered(
     called = tuple(_fields(Message("assistant", tuple(calls))))[2:]  # behind role and name
     fields = (b"assistant", b"", *_long_text(answer.digest), *called)
     return _after(extended(base, turns), fields)
+
+
+def unknown(base: bytes) -> bytes:
+    """The digest after this one of a history that nobody can tell: no request's is the same."""
+    return base[:_SYSTEM_BYTES] + secrets.token_bytes(_CHAIN_BYTES)
 
 
 def has_instructions(

@@ -152,9 +152,12 @@ def commit(state: RequestState, turn: Turn, done: Done) -> None:
     # A cut or corrected answer is not what the session holds.
     is_cut = not transform.is_whole or state.emulation.has_cut
     is_exact = done.finish_reason in ("stop", "tool_calls") and not is_cut and not state.exchange
-    committed = (
-        is_exact and turn.session is not None and turn.commit(transform.answer, transform.calls)
-    )
+    if turn.session is None:
+        committed = False
+    elif is_exact:
+        committed = turn.commit(transform.answer, transform.calls)
+    else:
+        committed = turn.commit_as_is()
     context = request_context.current()
     if not committed and not context.conversation_sent:
         context.conversation = None

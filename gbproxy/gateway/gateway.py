@@ -204,6 +204,7 @@ class Gateway:
                         if isinstance(event, Flush):
                             continue
                         has_started = state.output_started = True
+                        turn.mark_shown()
                         failover.begun()
                         self._note_start(state, model, account)
                         yield Started(model.id, state.prompt_tokens)

@@ -27,10 +27,8 @@ def session_for(
         turn.forgo_session()
         state.has_opened = True
     else:
-        can_rename = turn.can_take_id and not context.conversation_sent
-        # A prewarmed session has an id of its own, by which other workers see that the
-        # conversation is in use.
-        session = sessions.take(account) if can_rename else None
+        can_use = turn.can_use_prewarmed(id_was_sent=context.conversation_sent)
+        session = sessions.take(account) if can_use else None
         if session is None:
             for_files = state.size.has_file or state.files.are_in(turn.messages)
             opened = sessions.open(account, for_files=for_files)

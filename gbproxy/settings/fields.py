@@ -29,7 +29,7 @@ from gbproxy.settings.validators import (
 
 
 def _user_agent() -> str:
-    from gbproxy import __version__
+    from gbproxy.version import __version__
 
     return f"gbproxy/{__version__}"
 
@@ -195,7 +195,7 @@ class Settings(BaseModel):
         1800.0,
         description="seconds after its last answer in which a [conversation](conversations.md) "
         "continues in its upstream session, which is deleted then. `0`: a fresh session for each "
-        "request, deleted after it",
+        "request, deleted after it; [sessions](api.md#sessions) that clients open then live 1800",
     )
     prompt_max_chars: PositiveInt = Field(
         400_000,

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
 
+from gbproxy.domain.session import CLIENT_SESSION
 from gbproxy.storage.statements import HotStatement
 from gbproxy.storage.tables import has_identity
 from gbproxy.storage.tables import sessions as rows
@@ -54,6 +55,19 @@ ADD = HotStatement(
     insert(rows).values({name: bindparam(name) for name in (*NEW, "holder", "claimed_at")})
 )
 ADD_MARKED = insert(rows)
+ADD_UNOPENED = insert(rows)
+CLIENT_SESSIONS = (
+    select(_c.conversation, _c.expires_at, _c.last_turn_at)
+    .where(
+        _c.key_digest == bindparam("by"),
+        _c.conversation.startswith(CLIENT_SESSION, autoescape=True),
+        or_(HELD, FREE),
+    )
+    # While the first answer is committed there are two records: that with an answer comes last.
+    .order_by(_c.conversation.desc(), _c.last_turn_at.is_not(None))
+    .limit(bindparam("most"))
+)
+CLIENT_SESSION_OF_ID = CLIENT_SESSIONS.where(_c.conversation == bindparam("wanted"))
 NAME = HotStatement(update(rows).where(OURS).values(name=bindparam("new_name")))
 CLAIM_HISTORY = HotStatement(_claim(DIGEST))
 CLAIM_HISTORY_IN = HotStatement(_claim(and_(DIGEST, _c.conversation == bindparam("within"))))

@@ -17,6 +17,7 @@ from gbproxy.domain.account import identity_of
 from gbproxy.domain.session import (
     Claim,
     Claimed,
+    ClientSession,
     NoClaim,
     PendingDeletion,
     Session,
@@ -25,6 +26,8 @@ from gbproxy.domain.session import (
 )
 from gbproxy.storage import session_statements as statements
 from gbproxy.storage.database import AnyRow, Database
+
+_MOST_LISTED = 1000
 
 
 class SessionRows:
@@ -65,6 +68,36 @@ class SessionRows:
         )
         self._known.add(session.id)
         return session
+
+    def add_unopened(self, conversation: str, key_digest: bytes, expires_at: float) -> None:
+        """Record a client session, free to be claimed, without account and upstream session."""
+        values = {
+            "id": secrets.token_hex(16),
+            "account_key": "",
+            "name": "",
+            "conversation": conversation,
+            "key_digest": key_digest,
+            "history_digest": b"",
+            "state": statements.IDLE,
+            "attempts": 0,
+            "created_at": self._clock(),
+            "expires_at": expires_at,
+        }
+        self._database.change(statements.ADD_UNOPENED, values)
+
+    def client_sessions(
+        self, key_digest: bytes, conversation: str | None = None
+    ) -> list[ClientSession]:
+        """This key's client sessions that are free or in use, the newest first, at most 1,000; or
+        the one of this id.
+        """
+        values = {"by": key_digest, "now": self._clock(), "most": _MOST_LISTED}
+        if conversation is None:
+            found = self._database.fetch(statements.CLIENT_SESSIONS, values)
+        else:
+            values["wanted"] = conversation
+            found = self._database.fetch(statements.CLIENT_SESSION_OF_ID, values)
+        return list({row[0]: ClientSession(*row) for row in found}.values())
 
     def name(self, session: Session) -> bool:
         """Record a name that the upstream has told late. False: this worker has lost it."""
@@ -200,8 +233,12 @@ class SessionRows:
         return sum(self._database.change(statements.MARK, value) for value in values)
 
     def due_deletions(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]:
-        """Sessions that accounts of these identities can delete now, the longest due first."""
-        values = {"now": self._clock(), "most": limit, "identities": _identities(account_keys)}
+        """Sessions that accounts of these identities can delete now, or that no account has opened;
+        the longest due first.
+        """
+        # Client sessions that were never opened: nothing upstream stands for them.
+        identities = ["", *_identities(account_keys)]
+        values = {"now": self._clock(), "most": limit, "identities": identities}
         return [PendingDeletion(*row) for row in self._database.fetch(statements.DUE, values)]
 
     def reschedule(self, session: Session, until: float, *, failed: bool = True) -> None:
@@ -216,7 +253,8 @@ class SessionRows:
 
     def abandon(self, account_keys: Collection[str], after_s: float) -> int:
         """Remove deletions due for so long that no account's identity can do. Returns how many."""
-        values = {"before": self._clock() - after_s, "identities": _identities(account_keys)}
+        identities = ["", *_identities(account_keys)]
+        values = {"before": self._clock() - after_s, "identities": identities}
         return self._database.change(statements.ABANDON, values)
 
     def all_sessions(self, limit: int) -> list[Session]:

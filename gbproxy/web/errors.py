@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
+from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
 from gbproxy.errors import (
@@ -43,11 +44,13 @@ class ErrorFormat:
     `status` is the HTTP status of an error that this gateway has raised; `body` gets the status
     that is sent, which for the framework's own errors is theirs. `paths` are prefixes of whole
     segments; `path_pattern` fits whole paths that no prefix tells from those of other formats;
-    `header_names` are headers that only clients of this format send.
+    `header_names` are headers that only clients of this format send. `schema` describes
+    the body.
     """
 
     body: Callable[[GatewayError, int], bytes]
     headers: Callable[[GatewayError], dict[str, str]]
+    schema: type[BaseModel] | None = None
     content_type: str = "application/json"
     paths: tuple[str, ...] = ()
     path_pattern: re.Pattern[str] | None = None
@@ -74,6 +77,18 @@ class ErrorFormats:
 
     def find(self, path: str, has_header: Callable[[str], bool]) -> ErrorFormat:
         """`path` without its query; `has_header` is asked with the names as formats write them."""
+        found = self._of_path(path)
+        if found is not None:
+            return found
+        return next((each for name, each in self._by_header if has_header(name)), self._default)
+
+    def schemas(self, path: str) -> tuple[type[BaseModel], ...]:
+        """Of all that an error at this path may be told in."""
+        found = self._of_path(path)
+        formats = [self._default, *(each for _, each in self._by_header)] if not found else [found]
+        return tuple(dict.fromkeys(each.schema for each in formats if each.schema is not None))
+
+    def _of_path(self, path: str) -> ErrorFormat | None:
         path = normalized_path(path)
         for prefix, found in self._by_path:
             if f"{path}/".startswith(f"{prefix}/"):
@@ -81,7 +96,7 @@ class ErrorFormats:
         for pattern, found in self._by_pattern:
             if pattern.fullmatch(path):
                 return found
-        return next((each for name, each in self._by_header if has_header(name)), self._default)
+        return None
 
     def of(self, environ: WSGIEnvironment) -> ErrorFormat:
         """The format for a request that has come as far as WSGI."""

@@ -68,6 +68,7 @@ def surface(gateway: FakeGateway) -> Iterator[InProcess]:
         gateway=gateway,  # type: ignore[arg-type]
         models=None,  # type: ignore[arg-type]
         model_cards=None,  # type: ignore[arg-type]
+        client_sessions=None,  # type: ignore[arg-type]
         responder=StreamResponder(limit=10, heartbeat_s=10),
         max_file_bytes=1 << 20,
         check_key=check_key,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.bootstrap import open_gateway
+from gbproxy.bootstrap import open_services
 from gbproxy.domain.models import BUILT_IN, AccountCapabilities, built_in_names
 from gbproxy.services import Services
 from gbproxy.settings import load
@@ -34,7 +34,7 @@ def environment(upstream: Simulator, tmp_path: Path) -> dict[str, str]:
 @contextmanager
 def gateway_on(environment: dict[str, str]) -> Iterator[Services]:
     """A gateway on this database that publishes at the end what it has found out."""
-    with open_gateway(load(environment, built_in_names())) as services:
+    with open_services(load(environment, built_in_names())) as services:
         yield services
         services.support.sync()
 

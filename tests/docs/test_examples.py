@@ -15,13 +15,14 @@ import pytest
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.settings import load
 from gbproxy.simulator import Simulator
-from tests.docs.markdown import Block, Page, pages
+from tests.docs.markdown import ROOT, Block, Page, pages
 from tests.support.serving import KEY, Served, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 PAGES = [Page.read(name) for name in ("README.md", "docs/clients.md", "docs/simulator.md")]
 EXAMPLES = [example for page in PAGES for example in page.blocks("bash", "python")]
 ADMINISTRATION = Page.read("docs/admin.md").blocks("bash")
+LIBRARY = Page.read("docs/library.md").blocks("python")
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,18 @@ def test_the_examples_of_the_admin_page_run_one_after_the_other(
     assert "CSE" not in ended.stdout
 
 
+@pytest.mark.parametrize("example", LIBRARY, ids=lambda example: example.title)
+def test_an_example_of_the_library_runs_as_it_stands(example: Block) -> None:
+    with Simulator(seed=1) as simulator:
+        ended = subprocess.run(
+            _command(example), cwd=ROOT,
+            env=simulator.environment(), capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert OF_THE_LIBRARY[example.title](ended.stdout), ended.stdout
+
+
 def test_every_route_of_administrators_has_an_example() -> None:
     app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": ADMIN_KEY, "HOST": "127.0.0.1"}))
     served = {
@@ -108,8 +121,9 @@ def test_every_example_is_looked_at() -> None:
     translated = {path for path in with_examples if path.name.endswith(".zh-CN.md")}
 
     assert {example.title for example in EXAMPLES} == SENSIBLE.keys()
+    assert {example.title for example in LIBRARY} == OF_THE_LIBRARY.keys()
     assert with_examples - translated == {
-        page.path for page in (*PAGES, Page.read("docs/admin.md"))
+        page.path for page in (*PAGES, Page.read("docs/admin.md"), Page.read("docs/library.md"))
     }
 
 
@@ -250,4 +264,10 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "with the model's thoughts": _thoughts_first,
     "what of this request is ignored?": _two_ignored,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
+}
+
+OF_THE_LIBRARY: dict[str, Callable[[str], bool]] = {
+    "one answer as it arrives": lambda out: "sky blue" in out,
+    "settings without an environment": lambda out: out == "mine 2\n",
+    "the next question": lambda out: "sea" in out and "salty" in out,
 }

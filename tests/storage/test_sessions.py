@@ -441,3 +441,74 @@ def test_who_has_lost_a_session_cannot_name_it(rows: SessionRows, others: Sessio
 
     assert not rows.name(replace(session, name="sessions/9"))
     assert [marked.name for marked in others.due_deletions(10, ["anna"])] == [""]
+
+
+# Sessions that clients open
+
+SOMEBODYS = "sess_" + "0" * 40
+SOMEBODYS_NEXT = "sess_" + "1" * 40
+
+
+def test_an_unopened_session_is_listed_claimed_and_listed_while_it_is_used(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    rows.add_unopened(SOMEBODYS_NEXT, ALICE, clock() + LIFE_S)
+    kept(rows, clock)
+    before = rows.client_sessions(ALICE)
+
+    claimed = others.claim_conversation(SOMEBODYS, ALICE)
+
+    assert [each.id for each in before] == [SOMEBODYS_NEXT, SOMEBODYS]
+    assert before[0].expires_at == clock() + LIFE_S
+    assert before[0].last_turn_at is None
+    assert isinstance(claimed, Claimed)
+    assert not claimed.session.is_opened
+    assert rows.claim_conversation(SOMEBODYS, ALICE) is NoClaim.BUSY
+    assert rows.client_sessions(ALICE) == before
+    assert rows.client_sessions(ALICE, SOMEBODYS) == before[1:]
+    assert rows.client_sessions(BOB) == rows.client_sessions(BOB, SOMEBODYS) == []
+
+
+def test_the_record_with_an_answer_stands_for_a_client_session(
+    rows: SessionRows, clock: Clock
+) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    claimed = rows.claim_conversation(SOMEBODYS, ALICE)
+    assert isinstance(claimed, Claimed)
+    session = rows.add("anna", "sessions/1", prewarmed=False, conversation=SOMEBODYS)
+    clock.now += 5
+    commit(rows, clock, session)
+
+    (listed,) = rows.client_sessions(ALICE)
+    rows.mark_for_deletion(claimed.session)
+
+    assert listed.last_turn_at == clock()
+    assert rows.client_sessions(ALICE) == [listed]
+    assert isinstance(rows.claim_conversation(SOMEBODYS, ALICE), Claimed)
+
+
+def test_an_unopened_session_that_has_expired_is_removed_by_whoever_deletes(
+    rows: SessionRows, clock: Clock
+) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    clock.now += LIFE_S + 1
+
+    marked = rows.mark_expired(clock())
+    due = rows.due_deletions(10, [])
+
+    assert (marked, [(each.account_key, each.name) for each in due]) == (1, [("", "")])
+    assert rows.client_sessions(ALICE) == []
+    assert rows.abandon([], 0) == 0
+
+
+def test_an_unopened_session_is_released_as_it_was(rows: SessionRows, clock: Clock) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    before = rows.client_sessions(ALICE)
+    claimed = rows.claim_conversation(SOMEBODYS, ALICE)
+    assert isinstance(claimed, Claimed)
+
+    rows.release(claimed.session)
+
+    assert rows.client_sessions(ALICE) == before
+    assert isinstance(rows.claim_conversation(SOMEBODYS, ALICE), Claimed)

@@ -32,7 +32,8 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 from gbproxy import settings
-from gbproxy.app import EXTENSION, create_app
+from gbproxy.api.format import Format
+from gbproxy.app import EXTENSION, FORMATS, create_app
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.models import Model, built_in_names
 from gbproxy.outbound.fetch import FileFetcher
@@ -92,6 +93,7 @@ def in_process(
     models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
     fetcher: FileFetcher | None = None,
+    formats: Sequence[Format] = FORMATS,
     **overrides: str,
 ) -> Iterator[InProcess]:
     """The same app with the same settings, without a server: for what does not depend on one.
@@ -106,6 +108,7 @@ def in_process(
         models=models,
         prewarmed=prewarmed,
         fetcher=fetcher,
+        formats=formats,
     )
     with contextlib.closing(app.extensions[EXTENSION]):
         yield InProcess(app)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gbproxy.api.anthropic.answers import MessageErrorBody
 from gbproxy.api.format import encode_line
 from gbproxy.domain import jsontext
 from gbproxy.errors import (
@@ -73,6 +74,7 @@ def frame(error: GatewayError) -> bytes:
 ERRORS = ErrorFormat(
     body=body,
     headers=headers,
+    schema=MessageErrorBody,
     paths=("/v1/messages", "/messages", "/v1/complete", "/complete"),
     header_names=("anthropic-version",),
     status=status,

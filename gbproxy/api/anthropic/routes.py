@@ -12,10 +12,17 @@ from functools import partial
 from flask import Blueprint, Response, jsonify, request
 
 from gbproxy.api.anthropic import model_entry
+from gbproxy.api.anthropic.answers import (
+    AnthropicModel,
+    AnthropicModels,
+    MessageAnswer,
+    MessageEvent,
+    TokenCount,
+)
 from gbproxy.api.anthropic.encoder import MessageEncoder
 from gbproxy.api.anthropic.errors import id_header
-from gbproxy.api.anthropic.request import parse
-from gbproxy.api.format import ModelViews, Surface, answer
+from gbproxy.api.anthropic.request import MessagesBody, parse
+from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, Usage
 from gbproxy.domain.models import Model, no_such
@@ -23,12 +30,22 @@ from gbproxy.errors import NotOffered
 from gbproxy.observability import request_context
 from gbproxy.web import auth
 from gbproxy.web.body import read_json
+from gbproxy.web.operations import Operation, Parameter, described
 
 # Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
     "/v1/complete",
     "/v1/messages/batches",
     "/v1/messages/batches/<path:rest>",
+)
+
+_PAGES = tuple(
+    Parameter(name=name, place="query", description=f"with `anthropic-version`: {meaning}")
+    for name, meaning in (
+        ("limit", "the most models of a page"),
+        ("after_id", "the model behind which the page begins"),
+        ("before_id", "the model before which it ends"),
+    )
 )
 
 
@@ -62,7 +79,13 @@ def models(surface: Surface) -> ModelViews:
             raise no_such(name)
         return _with_id(jsonify(entry(model, name if name in model_entry.names(model) else None)))
 
-    return ModelViews(list_all=list_all, retrieve=retrieve)
+    return ModelViews(
+        list_all=list_all,
+        retrieve=retrieve,
+        list_schema=AnthropicModels,
+        list_parameters=_PAGES,
+        entry_schema=AnthropicModel,
+    )
 
 
 def _messages(surface: Surface) -> Blueprint:
@@ -75,6 +98,16 @@ def _messages(surface: Surface) -> Blueprint:
 
     @bp.post("/v1/messages")
     @bp.post("/messages")
+    @described(
+        Operation(
+            tag="Anthropic",
+            summary="Answer with a message",
+            request=MessagesBody,
+            answers={200: (MessageAnswer,)},
+            events=MessageEvent,
+            parameters=(CONVERSATION,),
+        )
+    )
     def create() -> Response:
         return answer(surface, reading, MessageEncoder, stream=stream)
 
@@ -87,6 +120,14 @@ def _tokens(surface: Surface) -> Blueprint:
 
     @bp.post("/v1/messages/count_tokens")
     @bp.post("/messages/count_tokens")
+    @described(
+        Operation(
+            tag="Anthropic",
+            summary="Count the tokens of a request",
+            request=MessagesBody,
+            answers={200: (TokenCount,)},
+        )
+    )
     def count_tokens() -> Response:
         parsed = read_json(
             lambda body: parse(body, auth.principal(), max_file_bytes=surface.max_file_bytes)
@@ -102,6 +143,7 @@ def _not_offered(surface: Surface) -> Blueprint:
     bp = Blueprint("anthropic_missing", __name__)
     bp.before_request(surface.check_key)
 
+    @described(Operation(tag="Not offered", summary="Known from Anthropic's API: 501"))
     def refuse(**_: str) -> Response:
         raise NotOffered(f"this gateway does not offer {request.path}")
 

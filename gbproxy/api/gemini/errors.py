@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gbproxy.api.gemini.answers import GoogleErrorBody
 from gbproxy.domain import jsontext
 from gbproxy.errors import BadRequest, ContextLengthExceeded, GatewayError
 from gbproxy.web.errors import ErrorFormat, retry_headers
@@ -75,6 +76,7 @@ def _details(error: GatewayError) -> list[Mapping[str, Any]]:
 ERRORS = ErrorFormat(
     body=body,
     headers=retry_headers,
+    schema=GoogleErrorBody,
     paths=(
         "/v1beta",
         "/v1alpha",

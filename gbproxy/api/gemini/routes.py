@@ -7,13 +7,23 @@ Source: https://ai.google.dev/api/all-methods
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from gbproxy.api.format import ModelViews, Surface, answer
+from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
 from gbproxy.api.gemini import model_entry
+from gbproxy.api.gemini.answers import (
+    GenerateContentAnswer,
+    GenerateContentEvent,
+    GenerateContentEvents,
+    GoogleModel,
+    GoogleModels,
+    GoogleTokenCount,
+)
+from gbproxy.api.gemini.body import CountTokensBody, GenerateContentBody
 from gbproxy.api.gemini.encoder import CandidatesEncoder, ContentEncoder
 from gbproxy.api.gemini.framing import Array, Events
 from gbproxy.api.gemini.request import ParsedContent, parse, parse_count
@@ -23,10 +33,17 @@ from gbproxy.errors import BadRequest, NotOffered
 from gbproxy.observability import request_context
 from gbproxy.web import auth
 from gbproxy.web.body import read_json
+from gbproxy.web.operations import Operation, Parameter, described
 
 VERSIONS = ("/v1beta", "/v1", "/v1alpha")
 PREFIXES = (*VERSIONS, *(f"/gemini{version}" for version in VERSIONS))
 
+_TAG = "Gemini"
+_ALT = Parameter(name="alt", place="query", description="`sse`: events in place of one array")
+_PAGES = (
+    Parameter(name="pageSize", place="query", description="the most models of a page"),
+    Parameter(name="pageToken", place="query", description="`nextPageToken` of the page before"),
+)
 _SHARED = "/v1"  # where other APIs have models too
 
 # Programs try these, and are told so in place of a 404.
@@ -56,18 +73,31 @@ def models(surface: Surface) -> ModelViews:
     def entry(model: Model) -> dict[str, Any]:
         return model_entry.render(model, surface.model_cards.of(model))
 
+    @described(
+        Operation(tag=_TAG, summary="The models", answers={200: (GoogleModels,)}, parameters=_PAGES)
+    )
     def list_all() -> Response:
         may_use = auth.principal().may_use
         entries = [entry(model) for model in surface.models.all() if may_use(model.id)]
         return jsonify(model_entry.page(entries, request.args))
 
+    @described(Operation(tag=_TAG, summary="One model", answers={200: (GoogleModel,)}))
     def retrieve(name: str) -> Response:
         model = surface.models.get_with_suffix(name)
         if not auth.principal().may_use(model.id):
             raise no_such(name)
         return jsonify(entry(model))
 
-    return ModelViews(list_all=list_all, retrieve=retrieve)
+    return ModelViews(
+        list_all=list_all,
+        retrieve=retrieve,
+        list_schema=GoogleModels,
+        list_parameters=tuple(
+            replace(each, description=f"with `x-goog-api-client`: {each.description}")
+            for each in _PAGES
+        ),
+        entry_schema=GoogleModel,
+    )
 
 
 def _content(surface: Surface) -> Blueprint:
@@ -81,6 +111,15 @@ def _content(surface: Surface) -> Blueprint:
             _parse, model=name, is_streamed=is_streamed, max_file_bytes=surface.max_file_bytes
         )
 
+    @described(
+        Operation(
+            tag=_TAG,
+            summary="Generate content",
+            request=GenerateContentBody,
+            answers={200: (GenerateContentAnswer,)},
+            parameters=(CONVERSATION,),
+        )
+    )
     def generate(name: str) -> Response:
         return answer(
             surface,
@@ -89,6 +128,16 @@ def _content(surface: Surface) -> Blueprint:
             partial(CandidatesEncoder, framing=Array()),
         )
 
+    @described(
+        Operation(
+            tag=_TAG,
+            summary="Generate content, streamed",
+            request=GenerateContentBody,
+            answers={200: (GenerateContentEvents,)},
+            events=GenerateContentEvent,
+            parameters=(CONVERSATION, _ALT),
+        )
+    )
     def stream(name: str) -> Response:
         framing = Events() if request.args.get("alt", "").lower() == "sse" else Array()
         return answer(
@@ -98,6 +147,13 @@ def _content(surface: Surface) -> Blueprint:
             partial(CandidatesEncoder, framing=framing),
         )
 
+    @described(
+        Operation(
+            tag="Not offered",
+            summary="Checks the request; then 501, as no picture can be passed on yet",
+            request=GenerateContentBody,
+        )
+    )
     def edit_image(name: str) -> Response:
         read_json(lambda body: reading(name, is_streamed=False)(body, auth.principal()))
         surface.models.resolve(name)
@@ -113,6 +169,14 @@ def _tokens(surface: Surface) -> Blueprint:
     bp = Blueprint("gemini_tokens", __name__)
     bp.before_request(surface.check_key)
 
+    @described(
+        Operation(
+            tag=_TAG,
+            summary="Count the tokens of a request",
+            request=CountTokensBody,
+            answers={200: (GoogleTokenCount,)},
+        )
+    )
     def count(name: str) -> Response:
         reading = partial(parse_count, model=name, max_file_bytes=surface.max_file_bytes)
         parsed = read_json(lambda body: reading(body, auth.principal()))
@@ -143,6 +207,7 @@ def _not_offered(surface: Surface) -> Blueprint:
     bp = Blueprint("gemini_missing", __name__)
     bp.before_request(surface.check_key)
 
+    @described(Operation(tag="Not offered", summary="Known from Google's API: 501"))
     def refuse(**_: str) -> Response:
         raise NotOffered(f"this gateway does not offer {request.path}")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
@@ -23,6 +23,7 @@ from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.slices import Work
 from gbproxy.domain.tools import NO_TOOLS, Tools
 from gbproxy.errors import BadRequest
+from gbproxy.web.validation import validated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +43,7 @@ def parse(
     field that is wrong.
     """
     refuse_too_many(body, messages=MOST_MESSAGES, tools=MOST_TOOLS, functions=MOST_TOOLS)
-    try:
-        fields = _Body.model_validate(body)
-    except ValidationError as error:
-        raise _bad_request(error) from error
+    fields = validated(CompletionBody, body, _FIELD_NAMES)
     _refuse_what_is_not_offered(fields)
     tools = ToolReader()
     with Work() as work:
@@ -113,21 +111,21 @@ class _Ignored(_Strict):
     moderation: Any = None
 
 
-class _StreamOptions(_Strict):
+class StreamOptions(_Strict):
     include_usage: bool | None = None
     include_obfuscation: Any = None
 
 
-class _Reasoning(_Strict):
+class Reasoning(_Strict):
     exclude: bool | None = None
     effort: Any = None
 
 
-class _Body(_Ignored):
+class CompletionBody(_Ignored):
     messages: list[MessageBody] = Field(min_length=1, fail_fast=True)
     model: str | None = None
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
     n: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -140,7 +138,7 @@ class _Body(_Ignored):
     response_format: dict[str, Any] | None = None
     modalities: _Texts | None = None
     include_reasoning: bool | None = None
-    reasoning: _Reasoning | None = None
+    reasoning: Reasoning | None = None
     # Of any type: chat programs send them to servers that know nothing of them.
     web_search_options: Any = None
     enable_search: Any = None
@@ -150,13 +148,13 @@ class _Body(_Ignored):
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
 SUPPORTED_PARAMETERS = tuple(
     name
-    for name in _Body.model_fields
+    for name in CompletionBody.model_fields
     if name not in (*_Ignored.model_fields, "modalities", "messages", "model")
 )
 """The parameters that have an effect, for those who choose a model by them."""
 
 
-def _refuse_what_is_not_offered(fields: _Body) -> None:
+def _refuse_what_is_not_offered(fields: CompletionBody) -> None:
     if fields.modalities is not None and set(fields.modalities) - {"text"}:
         raise BadRequest("modalities: only text is offered", param="modalities")
     if fields.logprobs is True:
@@ -165,7 +163,7 @@ def _refuse_what_is_not_offered(fields: _Body) -> None:
         )
 
 
-def _shaped(chat: ChatRequest, fields: _Body, tools: ToolReader) -> ChatRequest:
+def _shaped(chat: ChatRequest, fields: CompletionBody, tools: ToolReader) -> ChatRequest:
     """The request with what it says of its answers."""
     return replace(
         chat,
@@ -179,7 +177,7 @@ def _shaped(chat: ChatRequest, fields: _Body, tools: ToolReader) -> ChatRequest:
     )
 
 
-def _tools(fields: _Body, reader: ToolReader) -> Tools:
+def _tools(fields: CompletionBody, reader: ToolReader) -> Tools:
     if fields.functions and not fields.tools:
         return reader.read_functions(fields.functions, fields.function_call)
     is_parallel = fields.parallel_tool_calls is not False
@@ -187,7 +185,7 @@ def _tools(fields: _Body, reader: ToolReader) -> Tools:
     return tools if tools.declared else NO_TOOLS
 
 
-def _ignored(fields: _Body, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
+def _ignored(fields: CompletionBody, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
     names: list[str] = []
     if not _IGNORED.isdisjoint(fields.model_fields_set):
         names += [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
@@ -212,11 +210,11 @@ _SHAPING = frozenset(
 _IGNORED = frozenset(_Ignored.model_fields)
 
 
-def _web_search(fields: _Body) -> dict[str, Any]:
+def _web_search(fields: CompletionBody) -> dict[str, Any]:
     return {name: getattr(fields, name) for name in web_search.PARAMETERS}
 
 
-def _show_thoughts(fields: _Body) -> bool | None:
+def _show_thoughts(fields: CompletionBody) -> bool | None:
     if fields.include_reasoning is not None:
         return fields.include_reasoning
     if fields.reasoning is not None and fields.reasoning.exclude is not None:
@@ -224,19 +222,8 @@ def _show_thoughts(fields: _Body) -> bool | None:
     return None
 
 
-def _bad_request(error: ValidationError) -> BadRequest:
-    """The first thing that is wrong, in OpenAI's way of naming places: `messages[0].role`."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    names = [step for step in first["loc"] if isinstance(step, int) or step in _FIELD_NAMES]
-    param = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in names).lstrip(
-        "."
-    )
-    # its words name our own classes
-    what = "must be an object" if first["type"] == "model_type" else first["msg"]
-    return BadRequest(f"{param or 'body'}: {what}", param=param or None)
-
-
-# Unions put the names of their branches into a location; these are the names of fields.
 _FIELD_NAMES = frozenset(
-    name for body in (_Body, MessageBody, _StreamOptions, _Reasoning) for name in body.model_fields
+    name
+    for body in (CompletionBody, MessageBody, StreamOptions, Reasoning)
+    for name in body.model_fields
 )

@@ -11,14 +11,16 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from gbproxy.api.format import ModelViews, Surface, answer
+from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
 from gbproxy.api.openai import model_entry
+from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, ModelList
 from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
-from gbproxy.api.openai.request import parse
+from gbproxy.api.openai.request import CompletionBody, parse
 from gbproxy.domain.models import Model, no_such
 from gbproxy.errors import NotOffered
 from gbproxy.web import auth
+from gbproxy.web.operations import Operation, described
 
 # Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
@@ -59,7 +61,9 @@ def models(surface: Surface) -> ModelViews:
             raise no_such(name)
         return jsonify(entry(model))
 
-    return ModelViews(list_all=list_all, retrieve=retrieve)
+    return ModelViews(
+        list_all=list_all, retrieve=retrieve, list_schema=ModelList, entry_schema=ModelEntry
+    )
 
 
 def _chat(surface: Surface) -> Blueprint:
@@ -69,6 +73,16 @@ def _chat(surface: Surface) -> Blueprint:
 
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
+    @described(
+        Operation(
+            tag="OpenAI",
+            summary="Answer a chat",
+            request=CompletionBody,
+            answers={200: (Completion,)},
+            events=CompletionChunk,
+            parameters=(CONVERSATION,),
+        )
+    )
     def create() -> Response:
         return answer(surface, read, CompletionEncoder, ChoicesEncoder)
 
@@ -79,6 +93,7 @@ def _not_offered(surface: Surface) -> Blueprint:
     bp = Blueprint("openai_missing", __name__)
     bp.before_request(surface.check_key)
 
+    @described(Operation(tag="Not offered", summary="Known from OpenAI's API: 501"))
     def refuse(**_: str) -> Response:
         raise NotOffered(f"this gateway does not offer {request.path}")
 

@@ -1,0 +1,141 @@
+"""The answers of OpenAI's API, as its description tells them; `encoder` and `model_entry` write
+them.
+
+Source: https://platform.openai.com/docs/api-reference/chat/object
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from gbproxy.api.error_object import ErrorObject
+from gbproxy.web.operations import AnswerModel
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+class FunctionCall(AnswerModel):
+    name: str = ""
+    arguments: str
+
+
+class CustomCall(AnswerModel):
+    name: str = ""
+    input: str
+
+
+class ToolCall(AnswerModel):
+    """In a stream the first chunk of a call names it, and the others add to its arguments."""
+
+    index: int | None = None
+    id: str | None = None
+    type: Literal["function", "custom"] | None = None
+    function: FunctionCall | None = None
+    custom: CustomCall | None = None
+
+
+class UrlCitation(AnswerModel):
+    """Indexes count code points."""
+
+    start_index: int
+    end_index: int
+    title: str
+    url: str
+
+
+class Annotation(AnswerModel):
+    type: Literal["url_citation"]
+    url_citation: UrlCitation
+
+
+class AnswerMessage(AnswerModel):
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None
+    reasoning_content: str | None = None
+    annotations: list[Annotation] | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: FunctionCall | None = None
+
+
+class Choice(AnswerModel):
+    index: int
+    message: AnswerMessage
+    logprobs: None
+    finish_reason: FinishReason
+
+
+class CompletionUsage(AnswerModel):
+    """Estimated: the upstream counts nothing."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: dict[Literal["cached_tokens"], int]
+    completion_tokens_details: dict[Literal["reasoning_tokens"], int]
+    gbproxy_estimated: Literal[True]
+
+
+class Completion(AnswerModel):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: CompletionUsage
+
+
+class Delta(AnswerModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    annotations: list[Annotation] | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: FunctionCall | None = None
+
+
+class ChunkChoice(AnswerModel):
+    index: int
+    delta: Delta
+    logprobs: None
+    finish_reason: FinishReason | None
+
+
+class CompletionChunk(AnswerModel):
+    """One event of a stream, which ends with `[DONE]`; or the error with which it ends."""
+
+    id: str | None = None
+    object: Literal["chat.completion.chunk"] | None = None
+    created: int | None = None
+    model: str | None = None
+    choices: list[ChunkChoice] | None = None
+    usage: CompletionUsage | None = None
+    error: ErrorObject | None = None
+
+
+class ModelEntry(AnswerModel):
+    """Facts that are not known are left out."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    display_name: str
+    name: str
+    context_length: int | None = None
+    max_context_length: int | None = None
+    context_window: int | None = None
+    max_model_len: int | None = None
+    max_output_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    input_modalities: list[str]
+    output_modalities: list[str]
+    architecture: dict[str, Any]
+    supported_parameters: list[str]
+    capabilities: list[str]
+
+
+class ModelList(AnswerModel):
+    object: Literal["list"]
+    data: list[ModelEntry]
