@@ -15,12 +15,14 @@ import pytest
 from gbproxy.simulator import HoldHeaders
 from tests.conftest import MEASURED
 from tests.support.messages_with_files import image, says, text, uploads
+from tests.support.polling import until
 from tests.support.serving import Served, SharedUpstream, serving
 
 MB = 1_000_000
 REQUESTS = 10
 FILE_BYTES = 20 * MB
 MOST_BYTES = 300 * MB
+LEFT_BYTES = 30 * MB  # once all clients have left
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -65,6 +67,7 @@ def test_ten_requests_with_large_files_at_once_stay_small(
         for call in calls:
             call.result().close()
         assert upstream.wait_for(lambda: upstream.open_streams == 0)
+        until(lambda: memory(gateway, "VmRSS") - idle < LEFT_BYTES)
         after = gateway.ask("Are you well?")
 
     record_property(
