@@ -81,9 +81,15 @@ class StreamRunner:
         try:
             return next(self._chunks, None)
         except _Interrupted as interrupted:
-            raise interrupted.reason from None
+            reason = interrupted.reason
         finally:
             self._inside = None
+        # Neither its cause nor a name here is to hold it: with its traceback it holds the request
+        # and all its files, until somebody looks for garbage.
+        try:
+            raise reason
+        finally:
+            del reason
 
     def waited_s(self) -> float:
         """Seconds since the chunk that is being made now was asked for; 0 between two chunks."""
@@ -108,6 +114,7 @@ class StreamRunner:
             elif other is not None:
                 other.join()
         self._chunks.close()
+        self._failure = None  # with its traceback it holds this object
 
     def _interrupt(self) -> None:
         if self._closed or self._failure is None:

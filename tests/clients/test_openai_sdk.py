@@ -5,6 +5,7 @@ said.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, get_type_hints
@@ -27,6 +28,17 @@ from gbproxy.simulator import (
     quota,
 )
 from tests.support.chats import used_sessions
+from tests.support.messages_with_files import (
+    MP3,
+    PDF,
+    PNG,
+    file,
+    files_of,
+    image,
+    questions,
+    says,
+    text,
+)
 from tests.support.serving import Served, SharedUpstream
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 
@@ -265,6 +277,36 @@ def test_several_answers(client: openai.OpenAI, upstream: SharedUpstream, stream
         texts = [choice.message.content or "" for choice in found]
 
     assert texts == [TEXT, TEXT]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_pictures_sounds_and_files(
+    client: openai.OpenAI, upstream: SharedUpstream, stream: bool
+) -> None:
+    upstream.script(*answer(*FRAGMENTS))
+    sound = {"data": base64.b64encode(MP3).decode(), "format": "mp3"}
+    asked: Any = [
+        says(
+            text(QUESTION),
+            image(PNG),
+            {"type": "input_audio", "input_audio": sound},
+            file(PDF, "report.pdf"),
+        )
+    ]
+
+    answered = client.chat.completions.create(model=USED, messages=asked, stream=stream)
+
+    if stream:
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in answered)
+    else:
+        said = answered.choices[0].message.content
+    assert said == TEXT
+    [question] = questions(upstream)
+    assert files_of(upstream, question) == [
+        ("file.png", "image/png", PNG),
+        ("audio.mp3", "audio/mpeg", MP3),
+        ("report.pdf", "application/pdf", PDF),
+    ]
 
 
 def test_models(client: openai.OpenAI) -> None:

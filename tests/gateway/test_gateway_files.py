@@ -130,3 +130,12 @@ def test_a_conversation_survives_an_upload_that_its_only_account_cannot_make() -
 
     assert failure is error
     assert set(harness.states.values()) == {"idle"}
+
+
+def test_a_link_that_takes_all_the_request_s_time_is_a_timeout_and_not_the_client_s_error() -> None:
+    harness = taking_files(Upstream(), request_timeout_s=0.0)
+    harness.linked["http://example.com/fox.png"] = b""
+
+    error, _ = harness.failure(says(a_link()))
+
+    assert isinstance(error, UpstreamTimeout)
