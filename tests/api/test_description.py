@@ -308,7 +308,7 @@ def test_every_error_is_what_the_document_says(gateway: Gateway) -> None:
 def test_what_the_document_does_not_offer_is_refused(gateway: Gateway) -> None:
     assert ("POST", "/v1/embeddings") in not_offered(gateway)
     for method, path in not_offered(gateway):
-        call = Call(method, path.replace("{rest}", "x"), path)
+        call = Call(method, re.sub(r"\{name\}", "gemini-auto", path).replace("{rest}", "x"), path)
         is_read = "requestBody" in gateway.operation(method, path)  # and then refused
         reply = gateway.ask(call, CONTENTS if is_read else None)
         assert reply.status == 501, call

@@ -4,6 +4,7 @@ becomes of an answer in between, and by nobody else.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tests.support.chats import (
     used_sessions,
     user,
 )
+from tests.support.messages_with_files import PDF, PNG, data_url, files_of, questions
 from tests.support.polling import until
 from tests.support.serving import (
     FORGETFUL,
@@ -460,6 +462,26 @@ def test_a_failure_in_a_stream_is_its_last_event(gateway: Served, upstream: Shar
     assert reply.frames[0] == {"type": "content", "content": "Half "}
     assert reply.frames[-1]["type"] == "error"
     assert reply.frames[-1]["error"]["code"] == "upstream_error"
+
+
+@streamed_or_not
+def test_files_go_up_with_the_message_that_has_them(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    session = opened(gateway)
+    pdf = {"data": base64.b64encode(PDF).decode(), "name": "report.pdf"}
+
+    first = chat(gateway, "What are these?", session, stream=stream, files=[data_url(PNG), pdf])
+    second = chat(gateway, "And now?", session, stream=stream)
+
+    assert (first.status, second.status) == (200, 200)
+    with_files, without = questions(upstream)
+    assert files_of(upstream, with_files) == [
+        ("file.png", "image/png", PNG),
+        ("report.pdf", "application/pdf", PDF),
+    ]
+    assert files_of(upstream, without) == []
+    assert len(texts_by_session(upstream)) == 1
 
 
 @pytest.mark.parametrize("form", ["create", "dash", "own"])
