@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
@@ -30,6 +31,7 @@ DEAD_AFTER_S = 15.0
 _MAX_GAP_S = 5.0  # between two looks: after a longer one no worker has been watched
 _LEASE = "leader"
 _LEASE_S = 5.0
+_RENEWED_S = 1.0  # between renewals of the lease
 _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; the upstream's hold for 240
 _SIGN_IN_PAUSE_S = 15.0  # after a failed sign-in
 _PROBE_S = (150.0, 240.0)
@@ -84,6 +86,7 @@ class LeaderTasks:
         self._sign_in_at: dict[str, float] = {}  # by account id, after a failed sign-in
         self._busy: set[str] = set()  # ids of accounts that have a job
         self._lease = ""
+        self._acquired_at = -math.inf
 
     def run(self, uses: Mapping[str, AccountUse]) -> None:
         """Run what is due, if this worker holds the lease or gets it. `uses`: by account id.
@@ -91,7 +94,7 @@ class LeaderTasks:
         Raises StorageUnavailable.
         """
         self._name_lease()
-        if not self._leases.acquire(self._lease, _LEASE_S):
+        if not self._leads():
             self._failures.reset()
             return
         now = self._clock()
@@ -118,6 +121,7 @@ class LeaderTasks:
 
     def resign(self) -> None:
         """Release the lease, so that another worker leads at once. Raises StorageUnavailable."""
+        self._acquired_at = -math.inf
         if self._lease:
             self._leases.release(self._lease)
 
@@ -130,6 +134,16 @@ class LeaderTasks:
         if lease != self._lease:
             self.resign()
             self._lease = lease
+
+    def _leads(self) -> bool:
+        """True while this worker has the lease, which it takes when it is free."""
+        now = self._monotonic()
+        if now - self._acquired_at >= _RENEWED_S:
+            self._acquired_at = -math.inf
+            if not self._leases.acquire(self._lease, _LEASE_S):
+                return False
+            self._acquired_at = now
+        return True
 
     def _reclaim_abandoned_if_due(self) -> None:
         # Repeatedly: the workers of a killed arbiter live on for a while, so their sessions may be

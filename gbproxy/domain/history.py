@@ -113,6 +113,7 @@ class AnswerDigest:
     def __init__(self) -> None:
         self._pieces: list[str] = []  # all of them, while the text is short
         self._characters = 0
+        self._looks_at = LONG_CHARS  # characters: from then on it may be long
         # Of the text so far, with and without the white space at its end.
         self._digest = self._whole = sha256()
         self._is_long = self._has_begun = False
@@ -124,16 +125,26 @@ class AnswerDigest:
             return
         self._pieces.append(piece)
         self._characters += len(piece)
-        if self._characters > 2 * LONG_CHARS:
-            self._is_long = True
-            whole = "".join(self._pieces)
-            self._pieces.clear()
-            kept = whole.removesuffix("\r")
-            self._take(_without_reasoning(_plain_line_ends(kept).lstrip()))
-            self._return = whole[len(kept) :]
+        if self._characters > self._looks_at:
+            self._look()
 
     def result(self) -> str | LongText:
         return LongText(self._whole.digest()) if self._is_long else "".join(self._pieces)
+
+    def _look(self) -> None:
+        """Go over to a digest, if more than LONG_CHARS are left without reasoning. For it stands in
+        the first so many, that is so at twice as many at the latest.
+        """
+        whole = "".join(self._pieces)
+        kept = whole.removesuffix("\r")
+        text = _without_reasoning(_plain_line_ends(kept).lstrip())
+        if len(text.rstrip()) <= LONG_CHARS and self._looks_at == LONG_CHARS:
+            self._looks_at = 2 * LONG_CHARS
+            return
+        self._is_long = True
+        self._pieces.clear()
+        self._take(text)
+        self._return = whole[len(kept) :]
 
     def _take(self, piece: str) -> None:
         piece = self._return + piece

@@ -99,7 +99,9 @@ TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("fr
 MARKING = update(rows).values(TO_DELETE)
 ROLLBACK = HotStatement(MARKING.where(ID, _c.state == IDLE, DIGEST))
 MARK = HotStatement(MARKING.where(OURS))
-EXPIRE = HotStatement(MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now")))
+EXPIRED = and_(_c.state == IDLE, _c.expires_at <= bindparam("now"))
+EXPIRE = HotStatement(MARKING.where(EXPIRED))
+FIND_EXPIRED = HotStatement(select(_c.id).where(EXPIRED).limit(1))
 ORPHANS = MARKING.where(HELD, _c.holder.in_(bindparam("dead", expanding=True)))
 HOLDERS = HotStatement(select(_c.holder).where(HELD).distinct())
 HELD_LONG = HotStatement(

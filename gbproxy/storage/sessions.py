@@ -188,6 +188,9 @@ class SessionRows:
 
     def mark_expired(self, now: float) -> int:
         """Mark idle sessions that have expired. Returns how many."""
+        # Twice a second, nearly always for nothing: to look takes a third of what to write takes.
+        if not self._database.fetch(statements.FIND_EXPIRED, {"now": now}):
+            return 0
         return self._database.change(statements.EXPIRE, {"now": now, "from_when": now})
 
     def add_for_deletion(self, found: Collection[tuple[str, str]]) -> None:

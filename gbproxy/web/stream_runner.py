@@ -71,11 +71,13 @@ class StreamRunner:
                 raise FirstChunkTimeout
             first: bytes | _Raised | None = self._beginning.value
             self._beginning = None
-            self._raise_failure()
+            if self._failure is not None:
+                raise self._failure
             if isinstance(first, _Raised):
                 raise first.error
             return first
-        self._raise_failure()
+        if self._failure is not None:
+            raise self._failure
         self._inside = gevent.getcurrent()
         self._since = time.monotonic()
         try:
@@ -134,10 +136,6 @@ class StreamRunner:
             return next(self._chunks, None)
         except Exception as error:  # noqa: BLE001  handed over: the connection's greenlet raises it
             return _Raised(error)
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
 
 
 class Heartbeat:

@@ -141,17 +141,20 @@ class StreamResponder:
 
     def _body(self, first: bytes, active: ActiveResponse, encoder: Encoder) -> Chunks:
         context = request_context.current()
-        sent = 0
+        next_chunk, heartbeat_s = active.runner.next_chunk, self._heartbeat_s
+        sent = len(first)
         try:
-            chunk: bytes | None = first
-            while chunk is not None:
-                sent += len(chunk)
-                yield chunk
-                active.keep_alive(encoder.heartbeat, self._heartbeat_s)
+            yield first
+            active.keep_alive(encoder.heartbeat, heartbeat_s)
+            while True:
                 try:
-                    chunk = active.runner.next_chunk(self._heartbeat_s)
+                    chunk = next_chunk(heartbeat_s)
                 except FirstChunkTimeout:
                     chunk = encoder.heartbeat
+                if chunk is None:
+                    break
+                sent += len(chunk)
+                yield chunk
         except (GeneratorExit, ClientGone):
             context.log_fields["client_gone"] = True
         except GatewayError as error:
@@ -200,8 +203,8 @@ class ActiveResponse:
         others.add(self)
 
     def keep_alive(self, heartbeat: bytes, interval_s: float | None) -> None:
-        """Now that the response has begun: let the heartbeat run. Only the first call counts."""
-        if self._heartbeat is None and interval_s:
+        """Now that the response has begun: let the heartbeat run."""
+        if interval_s:
             self._heartbeat = Heartbeat(self.runner, self._environ, heartbeat, interval_s)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """The elements of one streamed answer -> events.
 
-Sans I/O: `read` takes each element as it arrives, `finish` says how the answer ended. Source:
+Sans I/O: `read` takes the elements as they arrive, `finish` says how the answer ended. Source:
 docs/upstream.md, elements.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
@@ -64,30 +64,26 @@ class AssistReader:
         """
         return self._refused or self._state in _WHOLE
 
-    def read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
-        """The events of one element. Raises the error that an element may be."""
-        if not self.complete:
-            # nearly all elements; saves 2 µs of each
-            if self._said and (text := _plain_text(element)):
-                self._responses += 1
-                self.replies += 1
-                self._state = _RUNNING
-                return [self._further(text)]
-            error = google_errors.in_stream(element)
-            if error is not None:
-                raise google_errors.from_error(error)
-        response = as_mapping(element.get("streamAssistResponse")) or (
-            element if _is_response(element) else {}
-        )
-        if not response:
-            self._tokens_only = self._tokens_only or "uToken" in element
-            return []
-        self._responses += 1
-        self.session = (
-            as_text(as_mapping(response.get("sessionInfo")).get("session")) or self.session
-        )
-        self._connectors.read(response)
-        return [] if self.complete else self._answer(as_mapping(response.get("answer")))
+    def read(self, elements: Iterable[Mapping[str, Any]], events: list[ChatEvent]) -> None:
+        """Append the events of elements that came together. Raises the error that an element may
+        be, behind the events of those ahead of it.
+
+        Texts behind the first that follow each other are one event, as nearly all elements bring
+        nothing else: saves 2 µs of each.
+        """
+        texts: list[str] = []
+        is_running = self._is_running
+        for element in elements:
+            if is_running and (text := _plain_text(element)):
+                texts.append(text)
+                continue
+            if texts:
+                events.append(self._further_texts(texts))
+                texts = []
+            events += self._read(element)
+            is_running = self._is_running
+        if texts:
+            events.append(self._further_texts(texts))
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:
         """The answer's last events, once the stream has ended. Raises when it ended too early or
@@ -112,6 +108,30 @@ class AssistReader:
                 else "the upstream sent an empty answer"
             )
         return [Done("stop")]
+
+    @property
+    def _is_running(self) -> bool:
+        """True between the answer's first text and its end."""
+        return bool(self._said) and not self.complete
+
+    def _read(self, element: Mapping[str, Any]) -> list[ChatEvent]:
+        """The events of one element."""
+        if not self.complete:
+            error = google_errors.in_stream(element)
+            if error is not None:
+                raise google_errors.from_error(error)
+        response = as_mapping(element.get("streamAssistResponse")) or (
+            element if _is_response(element) else {}
+        )
+        if not response:
+            self._tokens_only = self._tokens_only or "uToken" in element
+            return []
+        self._responses += 1
+        self.session = (
+            as_text(as_mapping(response.get("sessionInfo")).get("session")) or self.session
+        )
+        self._connectors.read(response)
+        return [] if self.complete else self._answer(as_mapping(response.get("answer")))
 
     def _unclear(self, outcome: str) -> UpstreamUnclear:
         """The error of an answer without content, with possible causes that the answer names."""
@@ -187,10 +207,17 @@ class AssistReader:
             events.append(TextDelta(part))
         self._held.clear()
 
-    def _further(self, text: str) -> TextDelta:
+    def _further_texts(self, texts: list[str]) -> TextDelta:
+        """The event of elements that bring a text alone."""
+        self._responses += len(texts)
+        self.replies += len(texts)
+        self._state = _RUNNING
+        return self._further("".join(texts), joined_of=len(texts))
+
+    def _further(self, text: str, *, joined_of: int = 1) -> TextDelta:
         """The event of a text behind the first, which is part of the answer whatever it is."""
         self._charge(text)
-        self._said.add(text)
+        self._said.add(text, joined_of=joined_of)
         return TextDelta(text)
 
     def _charge(self, text: str) -> None:
