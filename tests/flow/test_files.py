@@ -311,13 +311,11 @@ def test_an_upload_that_is_refused_for_the_file_names_its_part_and_costs_no_acco
 def test_a_file_that_cannot_be_taken_is_named_before_anything_is_asked(
     front: Front, part: dict[str, Any], status: int, field: str
 ) -> None:
-    before = len(front.upstream.requests)
-
     reply = front.gateway.ask([says(text("First")), says(text("What is it?"), part)])
 
     code = "request_too_large" if status == 413 else "invalid_request_error"
     assert refused(reply) == (status, code, f"messages[1].content[1].{field}")
-    assert len(front.upstream.requests) == before
+    assert questions(front.upstream) == uploads(front.upstream) == []
 
 
 def test_more_than_a_hundred_files_are_too_many(front: Front) -> None:
@@ -355,10 +353,10 @@ def test_a_client_that_leaves_ends_the_uploads(
         with gateway.call() as call:
             call.ask([says(*parts)], stream=stream, request_id=request_id)
             assert upstream.wait_for(lambda: len(upstream.calls(UPLOAD)) == count)
-            left_open = upstream.open_connections - count
+            used = [each.connection for each in upstream.calls(UPLOAD)]
             left_at = time.monotonic()
             call.leave()
-            assert upstream.wait_for(lambda: upstream.open_connections <= left_open)
+            assert upstream.wait_for(lambda: not any(map(upstream.is_open, used)))
             noticed_s = time.monotonic() - left_at
         done = gateway.wait_for_event("request.done", lambda line: line["request_id"] == request_id)
         assert done.get("client_gone") or done["code"] == "client_gone"
@@ -450,7 +448,7 @@ def test_a_link_that_leads_to_no_file_names_its_part(
 
     assert (reply.status, reply.error["param"]) == (status, "messages[0].content[1].image_url")
     assert words in reply.error["message"]
-    assert front.upstream.requests == []
+    assert questions(front.upstream) == uploads(front.upstream) == []
 
 
 def test_linked_files_have_a_limit_together(front: Front, proxy: LeadingProxy) -> None:

@@ -41,7 +41,7 @@ def test_no_link_leads_into_a_private_network(
             assert reply.error["param"] == PLACE, url
             assert reply.error["message"].startswith(PLACE), url
         assert server.connections == 0
-    assert upstream.requests == []
+    assert questions(upstream) == []
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_newest_message_that_is_too_long_by_itself_is_refused(front: Front) ->
 
     assert (reply.status, reply.error["code"]) == (400, "context_length_exceeded")
     assert reply.error["param"] == "messages"
-    assert front.upstream.requests == []
+    assert questions(front.upstream) == []
 
 
 def test_a_conversation_that_is_too_long_even_as_a_file_is_refused(front: Front) -> None:
