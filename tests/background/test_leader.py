@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 
 import pytest
+from sqlalchemy import select
 
 from gbproxy.background.leader import LeaderTasks
 from gbproxy.domain.account import Account, identity_of
@@ -13,6 +14,7 @@ from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.tables import leases
 from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import (
@@ -129,6 +131,20 @@ def test_one_worker_leads_and_runs_its_tasks(ours: Worker, theirs: Worker) -> No
 
     assert (ours.upstream.deleted, theirs.upstream.deleted) == (["s/1"], [])
     assert ([name for name, _ in ours.refreshed], theirs.refreshed) == (["one"], [])
+
+
+def test_the_lease_is_renewed_each_second_not_in_each_round(
+    ours: Worker, database: FragileDatabase, clock: Clock
+) -> None:
+    ends: list[float] = []
+
+    for _ in range(4):
+        ours.round()
+        ends += [row.expires_at for row in database.fetch(select(leases))]
+        clock.now += ROUND_S
+
+    assert ends[0] == ends[1]
+    assert ends[2] == ends[3] == ends[0] + 2 * ROUND_S
 
 
 def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(
