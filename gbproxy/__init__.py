@@ -16,8 +16,6 @@ What is named here is loaded when it is first used: the command's help needs non
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gbproxy.version import __version__
-
 if TYPE_CHECKING:
     from gbproxy.app import create_app
     from gbproxy.domain.attachment import Attachment, LinkedAttachment
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from gbproxy.library import LocalGateway, load_settings, open_gateway
     from gbproxy.settings import AccountSettings, ModelSettings, Settings, SettingsError
     from gbproxy.storage.prepare import CannotBeUsed
+    from gbproxy.version import __version__
 
 __all__ = [
     "AccountSettings",
@@ -93,6 +92,7 @@ _HOMES = {
     "library": ("LocalGateway", "load_settings", "open_gateway"),
     "settings": ("AccountSettings", "ModelSettings", "Settings", "SettingsError"),
     "storage.prepare": ("CannotBeUsed",),
+    "version": ("__version__",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

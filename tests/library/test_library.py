@@ -207,4 +207,4 @@ def test_importing_it_loads_nothing_else() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
 
-    assert ended.stdout.split() == ["gbproxy.version", "gbproxy"]
+    assert ended.stdout.split() == ["gbproxy"]

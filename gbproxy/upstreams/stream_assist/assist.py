@@ -73,17 +73,19 @@ class AssistReader:
         """
         texts: list[str] = []
         is_running = self._is_running
-        for element in elements:
-            if is_running and (text := _plain_text(element)):
-                texts.append(text)
-                continue
+        try:
+            for element in elements:
+                if is_running and (text := _plain_text(element)):
+                    texts.append(text)
+                    continue
+                if texts:
+                    ahead, texts = texts, []
+                    self._further_texts(ahead, events)
+                events += self._read(element)
+                is_running = self._is_running
+        finally:  # also of those ahead of what cannot be decoded
             if texts:
-                events.append(self._further_texts(texts))
-                texts = []
-            events += self._read(element)
-            is_running = self._is_running
-        if texts:
-            events.append(self._further_texts(texts))
+                self._further_texts(texts, events)
 
     def finish(self, *, closed: bool) -> list[ChatEvent]:
         """The answer's last events, once the stream has ended. Raises when it ended too early or
@@ -207,12 +209,18 @@ class AssistReader:
             events.append(TextDelta(part))
         self._held.clear()
 
-    def _further_texts(self, texts: list[str]) -> TextDelta:
-        """The event of elements that bring a text alone."""
+    def _further_texts(self, texts: list[str], events: list[ChatEvent]) -> None:
+        """Append the event of elements that bring a text alone. At the limit, those that it lets
+        through, before it raises AnswerTooLarge.
+        """
         self._responses += len(texts)
         self.replies += len(texts)
         self._state = _RUNNING
-        return self._further("".join(texts), joined_of=len(texts))
+        joined = "".join(texts)
+        if _size(joined) <= self._bytes_left:
+            events.append(self._further(joined, joined_of=len(texts)))
+        else:
+            events.extend(map(self._further, texts))
 
     def _further(self, text: str, *, joined_of: int = 1) -> TextDelta:
         """The event of a text behind the first, which is part of the answer whatever it is."""
@@ -221,7 +229,7 @@ class AssistReader:
         return TextDelta(text)
 
     def _charge(self, text: str) -> None:
-        self._bytes_left -= len(text) if text.isascii() else len(text.encode())
+        self._bytes_left -= _size(text)
         if self._bytes_left < 0:
             raise AnswerTooLarge("the upstream's answer has more text than MAX_ANSWER_MB allows")
 
@@ -262,6 +270,11 @@ class AssistReader:
         if not last.strip() or not self._said.is_again(last):
             return False
         return self._said.is_repeat(last, _planned(answer).strip())
+
+
+def _size(text: str) -> int:
+    """Bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _plain_text(element: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -187,6 +188,7 @@ def _joined(events: list[ChatEvent]) -> list[ChatEvent]:
         [says("Hel"), says("lo"), says("Hello", state="SUCCEEDED"), says(" again")],
         [says("Hel"), says("lo"), fails(429, "RESOURCE_EXHAUSTED"), says(" again")],
         [{"uToken": "t"}, says(" "), says("Hel"), {"uToken": "t"}, says("lo"), ends("SKIPPED")],
+        [says("x" * 15), says("y" * 15), says("界" * 3), says("z" * 15), ends()],  # over the limit
     ],
     ids=repr,
 )
@@ -202,6 +204,18 @@ def test_texts_that_came_together_are_one_event() -> None:
     events, _ = _outcome([says("Hel")], [says("lo"), says(" there"), says("!")], [ends()])
 
     assert events == [TextDelta("Hel"), TextDelta("lo there!"), Done()]
+
+
+def test_texts_ahead_of_what_cannot_be_decoded_are_given() -> None:
+    def broken() -> Iterator[Element]:
+        yield from (says("Hel"), says("lo"), says(" there"))
+        raise UpstreamProtocolError("no JSON")
+
+    events: list[ChatEvent] = []
+    with pytest.raises(UpstreamProtocolError):
+        AssistReader().read(broken(), events)
+
+    assert events == [TextDelta("Hel"), TextDelta("lo there")]
 
 
 # Text and thoughts
