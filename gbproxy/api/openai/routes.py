@@ -17,6 +17,7 @@ from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, 
 from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
 from gbproxy.api.openai.request import CompletionBody, parse
+from gbproxy.api.openai.responses import routes as responses
 from gbproxy.domain.models import Model, no_such
 from gbproxy.errors import NotOffered
 from gbproxy.web import auth
@@ -27,18 +28,20 @@ _NOT_OFFERED = (
     "/v1/audio/<path:rest>",
     "/v1/batches",
     "/v1/completions",
+    "/v1/conversations",
+    "/v1/conversations/<path:rest>",
     "/v1/embeddings",
     "/v1/files",
     "/v1/fine_tuning/<path:rest>",
     "/v1/images/<path:rest>",
     "/v1/moderations",
-    "/v1/responses",
 )
 
 
 def blueprints(surface: Surface) -> Iterator[Blueprint]:
     """One for each label by which metrics and dashboards know the routes."""
     yield _chat(surface)
+    yield from responses.blueprints(surface)
     yield _not_offered(surface)
 
 

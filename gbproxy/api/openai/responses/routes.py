@@ -1,0 +1,112 @@
+"""The paths of the Responses API.
+
+Source: https://platform.openai.com/docs/api-reference/responses
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from gbproxy.api.format import Surface, answer
+from gbproxy.api.openai.responses import compaction
+from gbproxy.api.openai.responses.encoder import ResponseEncoder
+from gbproxy.api.openai.responses.listing import Page
+from gbproxy.api.openai.responses.request import ParsedResponse, parse
+from gbproxy.api.openai.responses.stored import History
+from gbproxy.api.openai.responses.summary_encoder import SummaryEncoder, SummaryStreamEncoder
+from gbproxy.domain.principal import Principal
+from gbproxy.errors import BadRequest
+from gbproxy.observability import request_context
+from gbproxy.web import auth
+from gbproxy.web.body import read_json
+
+Reading = Callable[[dict[str, Any], Principal], ParsedResponse]
+
+
+def blueprints(surface: Surface) -> Iterator[Blueprint]:
+    """One for each label by which metrics and dashboards know the routes."""
+    history = History(surface.response_rows)
+    reading = partial(parse, max_file_bytes=surface.max_file_bytes, history=history)
+    yield _answered(surface, reading, history)
+    yield _counted(surface, reading)
+    yield _stored(surface, history)
+
+
+def _answered(surface: Surface, reading: Reading, history: History) -> Blueprint:
+    bp = Blueprint("openai_responses", __name__)
+    bp.before_request(surface.check_limits)
+
+    def encoder(parsed: ParsedResponse) -> ResponseEncoder:
+        kind = SummaryStreamEncoder if parsed.wants_compaction else ResponseEncoder
+        return kind(parsed, history.keep)
+
+    @bp.post("/v1/responses")
+    @bp.post("/responses")
+    def create() -> Response:
+        return answer(surface, reading, encoder)
+
+    @bp.post("/v1/responses/compact")
+    @bp.post("/responses/compact")
+    def compact() -> Response:
+        return answer(surface, partial(_summarizing, reading), SummaryEncoder)
+
+    return bp
+
+
+def _counted(surface: Surface, reading: Reading) -> Blueprint:
+    bp = Blueprint("openai_response_tokens", __name__)
+    bp.before_request(surface.check_key)
+
+    @bp.post("/v1/responses/input_tokens")
+    @bp.post("/responses/input_tokens")
+    def count() -> Response:
+        parsed = read_json(lambda body: reading(body, auth.principal()))
+        if parsed.ignored:
+            request_context.current().log_fields["ignored"] = parsed.ignored
+        counted = surface.gateway.count_tokens(parsed.chat)
+        return jsonify(object="response.input_tokens", input_tokens=counted)
+
+    return bp
+
+
+def _stored(surface: Surface, history: History) -> Blueprint:
+    bp = Blueprint("openai_stored_responses", __name__)
+    bp.before_request(surface.check_key)
+
+    @bp.get("/v1/responses/<response_id>")
+    @bp.get("/responses/<response_id>")
+    def retrieve(response_id: str) -> Response:
+        if request.args.get("stream", "").lower() in ("true", "1"):
+            raise BadRequest("stream: a stored response is not streamed again", param="stream")
+        return jsonify(history.response(auth.principal(), response_id))
+
+    @bp.delete("/v1/responses/<response_id>")
+    @bp.delete("/responses/<response_id>")
+    def delete(response_id: str) -> Response:
+        history.remove(auth.principal(), response_id)
+        return jsonify(id=response_id, object="response", deleted=True)
+
+    @bp.post("/v1/responses/<response_id>/cancel")
+    @bp.post("/responses/<response_id>/cancel")
+    def cancel(response_id: str) -> Response:
+        history.response(auth.principal(), response_id)
+        raise BadRequest("only a response in the background can be cancelled; this one has ended")
+
+    @bp.get("/v1/responses/<response_id>/input_items")
+    @bp.get("/responses/<response_id>/input_items")
+    def input_items(response_id: str) -> Response:
+        page = Page.of(request.args)
+        return jsonify(page.of_items(history.input_items(auth.principal(), response_id)))
+
+    return bp
+
+
+def _summarizing(reading: Reading, body: dict[str, Any], principal: Principal) -> ParsedResponse:
+    """A request whose answer is the summary of all its items."""
+    parsed = reading({**body, "stream": False, "store": False}, principal)
+    return replace(parsed, chat=compaction.asking(parsed.chat))
