@@ -118,6 +118,7 @@ def open_storage(settings: Settings, meter: Meter) -> Storage:
         TokenRows(database, cipher),
         CookieRows(database, cipher),
         SessionRows(database, time.time, worker_id),
+        ResponseRows(database, cipher, time.time),
         LeaderLeases(database, time.time, worker_id),
         ApiKeyStore(database),
         worker_id,

@@ -11,8 +11,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
-from gbproxy.api.openai import model_entry
+from gbproxy.api.format import ModelViews, Surface, answer
+from gbproxy.api.openai import agent_models, model_entry
 from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, ModelList
 from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
@@ -53,10 +53,15 @@ def models(surface: Surface) -> ModelViews:
         return model_entry.render(model, surface.model_cards.of(model))
 
     def list_all() -> Response:
-        return jsonify(
-            object="list",
-            data=[entry(model) for model in models.all() if auth.principal().may_use(model.id)],
-        )
+        usable = [model for model in models.all() if auth.principal().may_use(model.id)]
+        listed: dict[str, Any] = {"object": "list", "data": [entry(model) for model in usable]}
+        if "client_version" in request.args:  # as the Codex CLI asks
+            writers = [model for model in usable if not model.makes_media]
+            listed["models"] = [
+                agent_models.render(model, surface.model_cards.of(model), place)
+                for place, model in enumerate(writers, 1)
+            ]
+        return jsonify(listed)
 
     def retrieve(name: str) -> Response:
         model = models.get_with_suffix(name)
