@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -28,6 +29,7 @@ WEATHER: Any = {
         "additionalProperties": False,
     },
 }
+PNG, PDF = b"\x89PNG\r\n\x1a\npixels", b"%PDF-1.7 pages"
 ABOUT_OSLO = "What is the weather in Oslo?"
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
 PATCH: Any = {"type": "custom", "name": "apply_patch", "format": GRAMMAR}
@@ -346,6 +348,30 @@ def test_a_conversation_is_compacted_and_goes_on(
     assert "summary" in upstream.questions()[0]
     assert "The user likes tea." in upstream.questions()[1]
     assert gone_on.output_text == "Tea!"
+
+
+def test_pictures_and_files_go_up_with_their_real_types(
+    client: openai.OpenAI, upstream: SharedUpstream
+) -> None:
+    def data(content: bytes, kind: str) -> str:
+        return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+    content: Any = [
+        {"type": "input_text", "text": "What is this?"},
+        {"type": "input_image", "image_url": data(PNG, "image/jpeg"), "detail": "auto"},
+        {"type": "input_file", "filename": "Report.pdf", "file_data": data(PDF, "application/pdf")},
+    ]
+
+    first = client.responses.create(model=USED, input=[{"role": "user", "content": content}])
+    client.responses.create(model=USED, input="And now?", previous_response_id=first.id)
+
+    calls = [call for call in upstream.calls("widgetAddContextFile") if call.csesidx is not None]
+    files = [call.body["addContextFileRequest"] for call in calls]
+    assert sorted((each["fileName"], each["mimeType"]) for each in files) == [
+        ("Report.pdf", "application/pdf"),
+        ("file.png", "image/png"),
+    ]
+    assert len(used_sessions(upstream)) == 1
 
 
 def test_paths_that_are_not_offered_say_so(gateway: Served) -> None:

@@ -1,5 +1,5 @@
-"""A model's entry in the `models` array that the Codex CLI reads: what it may send the model, and how
-the model is told of its work.
+"""A model's entry in the `models` array that the Codex CLI reads: what it may send the model, and
+how the model is told of its work.
 
 Source: the list that this program carries of OpenAI's own models. It takes no entry without these
 fields, or does something else.

@@ -4,6 +4,7 @@ https://platform.openai.com/docs/api-reference/responses/input-items
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -27,7 +28,7 @@ class Page:
     def of(cls, arguments: Mapping[str, str]) -> Self:
         """From a query. Raises BadRequest, whose `param` names the argument."""
         limit, order = arguments.get("limit", str(_USUAL)), arguments.get("order", "desc")
-        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:4]) <= _MOST:
+        if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= _MOST:
             raise BadRequest(f"limit must be between 1 and {_MOST}", param="limit")
         if order not in ("asc", "desc"):
             raise BadRequest("order must be asc or desc", param="order")

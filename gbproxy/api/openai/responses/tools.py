@@ -7,7 +7,7 @@ namespace's tools are declared to the model under both names, and come back unde
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,16 +114,28 @@ class ToolSet:
     def _chosen(self, choice: Object) -> str | Object | None:
         """A choice as the reader knows it."""
         kind = choice.get("type")
-        if kind in client_tools.DECLARATIONS:
-            return {"type": "function", "name": kind}
         if web_search.is_tool(choice):
             if not self.wants_search:
                 message = "tool_choice names a web search, and tools declares none"
                 raise BadRequest(message, param="tool_choice")
             return None
-        if isinstance(choice.get("namespace"), str) and isinstance(choice.get("name"), str):
-            return {**choice, "name": qualified(choice["namespace"], choice["name"])}
-        return choice
+        if kind == "allowed_tools" and isinstance(choice.get("tools"), list):
+            return {**choice, "tools": [each for t in choice["tools"] for each in self._allowed(t)]}
+        return next(self._allowed(choice), choice)
+
+    def _allowed(self, tool: Any) -> Iterator[Any]:
+        """The tools for which one stands that is chosen."""
+        if not isinstance(tool, Mapping):
+            yield tool
+        elif tool.get("type") == "namespace":
+            of_it = (n for n, each in self.called.items() if each.namespace == tool.get("name"))
+            yield from ({"type": "function", "name": name} for name in of_it)
+        elif tool.get("type") in client_tools.DECLARATIONS:
+            yield {"type": "function", "name": tool["type"]}
+        elif isinstance(tool.get("namespace"), str) and isinstance(tool.get("name"), str):
+            yield {**tool, "name": qualified(tool["namespace"], tool["name"])}
+        else:
+            yield tool
 
 
 def read(tools: Iterable[tuple[Object, str]]) -> ToolSet:
