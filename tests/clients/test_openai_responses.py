@@ -29,7 +29,8 @@ WEATHER: Any = {
         "additionalProperties": False,
     },
 }
-PNG, PDF = b"\x89PNG\r\n\x1a\npixels", b"%PDF-1.7 pages"
+# So large that it is encrypted aside from the other requests.
+PNG, PDF = b"\x89PNG\r\n\x1a\n" + 300_000 * b"x", b"%PDF-1.7 pages"
 ABOUT_OSLO = "What is the weather in Oslo?"
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
 PATCH: Any = {"type": "custom", "name": "apply_patch", "format": GRAMMAR}

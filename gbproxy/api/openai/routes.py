@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from gbproxy.api.format import ModelViews, Surface, answer
+from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
 from gbproxy.api.openai import agent_models, model_entry
 from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, ModelList
 from gbproxy.api.openai.choices import ChoicesEncoder

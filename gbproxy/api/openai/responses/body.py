@@ -105,6 +105,7 @@ _NOT_OFFERED = {
 def validate(body: dict[str, Any]) -> ResponseBody:
     """Raises BadRequest, whose `param` names the field that is wrong or not offered."""
     refuse_too_many(body, input=MOST_MESSAGES, tools=MOST_TOOLS)
+    _ensure_objects(body.get("input"))
     fields = validated(ResponseBody, body, _FIELD_NAMES)
     for name, message in _NOT_OFFERED.items():
         if getattr(fields, name) not in (None, False):
@@ -112,3 +113,10 @@ def validate(body: dict[str, Any]) -> ResponseBody:
     if not fields.input and fields.previous_response_id is None:
         raise BadRequest("input must be a text or a list of items", param="input")
     return fields
+
+
+def _ensure_objects(items: object) -> None:
+    """Of a list that may be a text too, the validation would only say that it is no text."""
+    for i, item in enumerate(items if isinstance(items, list) else ()):
+        if not isinstance(item, dict):
+            raise BadRequest(f"input[{i}] must be an object", param=f"input[{i}]")

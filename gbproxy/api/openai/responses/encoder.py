@@ -10,15 +10,11 @@ from typing import Any
 
 from gbproxy.api.openai.responses import item_ids, resource
 from gbproxy.api.openai.responses.body import Item
+from gbproxy.api.openai.responses.call_items import CallItem, ClientCallItem
 from gbproxy.api.openai.responses.events import EventWriter
-from gbproxy.api.openai.responses.output_items import (
-    CallItem,
-    ClientCallItem,
-    MessageItem,
-    OutputItem,
-    ReasoningItem,
-    Status,
-)
+from gbproxy.api.openai.responses.message_item import MessageItem
+from gbproxy.api.openai.responses.output_item import OutputItem, Status
+from gbproxy.api.openai.responses.reasoning_item import ReasoningItem
 from gbproxy.api.openai.responses.request import ParsedResponse
 from gbproxy.api.openai.responses.tools import CalledTool
 from gbproxy.domain import jsontext

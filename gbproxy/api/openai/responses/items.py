@@ -16,6 +16,7 @@ from gbproxy.api.openai.responses.body import Item
 from gbproxy.api.openai.responses.client_tools import CALL_KINDS, OUTPUT_KINDS, arguments_of
 from gbproxy.api.openai.responses.content import ContentReader, json_of, text_of
 from gbproxy.api.openai.responses.tools import qualified
+from gbproxy.domain.base64_pieces import go_on
 from gbproxy.domain.chat import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.errors import BadRequest, NotFound
 
@@ -35,15 +36,22 @@ class ItemReader:
     """Reads the items of one request.
 
     `ignored` names the kinds that were left out, `tools` are those that items declare. `find` is
-    asked for an item that is only referred to; None: there is none of this id.
+    asked for an item that is only referred to; None: there is none of this id. `rest` is called
+    between the items.
     """
 
-    def __init__(self, content: ContentReader, find: Callable[[str], Item | None]) -> None:
+    def __init__(
+        self,
+        content: ContentReader,
+        find: Callable[[str], Item | None],
+        rest: Callable[[], None] = go_on,
+    ) -> None:
         self.ignored: dict[str, None] = {}
         self.tools: list[tuple[Item, str]] = []
         self.wants_compaction = False
         self._content = content
         self._find = find
+        self._rest = rest
         self._messages: list[Message] = []
         self._turn: list[Part] = []  # of the assistant, as far as it was read
 
@@ -51,6 +59,7 @@ class ItemReader:
         """Add these items, which stand at `place`. Raises BadRequest or NotFound."""
         for i, item in enumerate(items):
             self._item(item, f"{place}[{i}]")
+            self._rest()
 
     def messages(self) -> tuple[Message, ...]:
         """The messages of all that was read."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gbproxy.api.format import ParsedChat
@@ -60,7 +61,8 @@ def parse(
         earlier = history.items(principal, fields.previous_response_id)
     with Work() as work:
         content = ContentReader(AttachmentReader(max_file_bytes, work.rest))
-        reader = ItemReader(content, lambda item_id: history.item(principal, item_id))
+        find = partial(history.item, principal)
+        reader = ItemReader(content, find, work.rest)
         reader.read(earlier, "previous_response_id")
         reader.read(fields.items, "input")
     tools = response_tools.read([*_declared(fields), *reader.tools])
@@ -114,6 +116,9 @@ def _format(fields: ResponseBody) -> ResponseFormat | None:
 def _ignored(fields: ResponseBody, items: ItemReader, tools: ToolSet) -> Iterable[str]:
     given = fields.model_fields_set & _IGNORED
     yield from (name for name in _IGNORED_IN_ORDER if name in given and _is_set(fields, name))
+    options = fields.stream_options
+    if isinstance(options, dict) and options.get("include_obfuscation"):
+        yield "stream_options.include_obfuscation"
     if fields.reasoning is not None and fields.reasoning.effort is not None:
         yield "reasoning.effort"
     if fields.text is not None and fields.text.verbosity is not None:

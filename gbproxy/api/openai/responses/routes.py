@@ -45,6 +45,9 @@ def _answered(surface: Surface, reading: Reading, history: History) -> Blueprint
         kind = SummaryStreamEncoder if parsed.wants_compaction else ResponseEncoder
         return kind(parsed, history.keep)
 
+    def summary_encoder(parsed: ParsedResponse) -> SummaryEncoder:
+        return SummaryEncoder(parsed, history.keep)
+
     @bp.post("/v1/responses")
     @bp.post("/responses")
     def create() -> Response:
@@ -53,7 +56,7 @@ def _answered(surface: Surface, reading: Reading, history: History) -> Blueprint
     @bp.post("/v1/responses/compact")
     @bp.post("/responses/compact")
     def compact() -> Response:
-        return answer(surface, partial(_summarizing, reading), SummaryEncoder)
+        return answer(surface, partial(_summarizing, reading), summary_encoder)
 
     return bp
 

@@ -6,47 +6,28 @@ reads of a stream whose request ends with a `compaction_trigger`.
 
 from __future__ import annotations
 
-import time
-
 from gbproxy.api.openai.responses import compaction, item_ids, resource
 from gbproxy.api.openai.responses.body import Item
 from gbproxy.api.openai.responses.encoder import Keep, ResponseEncoder
 from gbproxy.api.openai.responses.request import ParsedResponse
 from gbproxy.domain import jsontext
 from gbproxy.domain.events import Answer, FinishReason
-from gbproxy.errors import GatewayError, UpstreamError
+from gbproxy.errors import UpstreamError
 
 
-class SummaryEncoder:
-    """Writes one `response.compaction`: the user's own messages, and a summary."""
-
-    heartbeat = ResponseEncoder.heartbeat
-    stream_type = ResponseEncoder.stream_type
-    whole_type = ResponseEncoder.whole_type
-
-    def __init__(self, parsed: ParsedResponse) -> None:
-        self._parsed = parsed
-
-    def feed(self, event: object) -> bytes:
-        raise NotImplementedError("it is never streamed")
-
-    def error(self, error: GatewayError) -> bytes:
-        raise NotImplementedError("it is never streamed")
+class SummaryEncoder(ResponseEncoder):
+    """Writes one `response.compaction`, never streamed: the user's own messages, and a summary."""
 
     def whole(self, answer: Answer) -> bytes:
-        token = item_ids.new_token()
-        said = [
-            item
-            for item in item_ids.with_ids([*self._parsed.earlier, *self._parsed.items], token)
-            if item["type"] == "message" and item.get("role") == "user"
-        ]
-        summary = summary_item(token, len(said), answer.text, answer.finish_reason)
+        items = item_ids.with_ids([*self._parsed.earlier, *self._parsed.items], self._token)
+        said = [each for each in items if each["type"] == "message" and each.get("role") == "user"]
+        reason = answer.finish_reason
         return jsontext.encode_bytes(
             {
-                "id": item_ids.response_id(token),
+                "id": item_ids.response_id(self._token),
                 "object": "response.compaction",
-                "created_at": int(time.time()),
-                "output": [*said, summary],
+                "created_at": self._created,
+                "output": [*said, summary_item(self._token, len(said), answer.text, reason)],
                 "usage": resource.rendered_usage(answer.usage),
             }
         )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gbproxy.api.openai.responses.encoder import ResponseEncoder
-from gbproxy.api.openai.responses.summary_encoder import SummaryStreamEncoder
+from gbproxy.api.openai.responses.summary_encoder import SummaryEncoder, SummaryStreamEncoder
 from gbproxy.domain.chat import ToolCallPart
 from gbproxy.domain.events import (
     Answer,
@@ -326,7 +326,7 @@ def test_a_summary_takes_the_place_of_a_conversation() -> None:
 
 @pytest.mark.parametrize("answer", [Answer(), Answer(text="Half", finish_reason="length")])
 def test_no_summary_is_no_success(answer: Answer) -> None:
-    encoder = SummaryStreamEncoder(parsed({"input": "Hi"}), Kept())
+    encoder = SummaryEncoder(parsed({"input": "Hi"}), Kept())
 
     with pytest.raises(UpstreamError):
         encoder.whole(answer)
