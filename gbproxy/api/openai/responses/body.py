@@ -108,7 +108,7 @@ def validate(body: dict[str, Any]) -> ResponseBody:
     _ensure_objects(body.get("input"))
     fields = validated(ResponseBody, body, _FIELD_NAMES)
     for name, message in _NOT_OFFERED.items():
-        if getattr(fields, name) not in (None, False):
+        if getattr(fields, name):  # programs send empty ones where nothing was set
             raise BadRequest(f"{name}: {message}", param=name)
     if not fields.input and fields.previous_response_id is None:
         raise BadRequest("input must be a text or a list of items", param="input")

@@ -45,8 +45,8 @@ class ContentReader:
 
     def read_answer(self, content: object, place: str) -> str:
         """The text of an assistant's message; a refusal counts where there is no other."""
-        if isinstance(content, str):
-            return content
+        if isinstance(content, str | None):
+            return content or ""
         texts, refusals = [], []
         for i, part in enumerate(self._counted(content, place)):
             where = f"{place}[{i}]"

@@ -267,6 +267,25 @@ def test_what_has_no_effect_is_named() -> None:
     assert parsed({"input": "Hi"}).chat.show_thoughts is None
 
 
+def test_what_automations_send_empty_is_as_if_it_was_not_there() -> None:
+    chat = parsed(
+        {
+            "input": [HI, {"role": "assistant", "content": None}],
+            "background": False,
+            "conversation": "",
+            "prompt": {},
+            "tools": [],
+            "tool_choice": None,
+            "previous_response_id": None,
+            "include": [],
+            "text": {},
+            "metadata": {},
+        }
+    ).chat
+
+    assert texts(*chat.messages) == [("user", ["Hi"]), ("assistant", [""])]
+
+
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
