@@ -21,7 +21,7 @@ from gbproxy.api.openai.responses import routes as responses
 from gbproxy.domain.models import Model, no_such
 from gbproxy.errors import NotOffered
 from gbproxy.web import auth
-from gbproxy.web.operations import Operation, described
+from gbproxy.web.operations import Operation, Parameter, described
 
 # Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
@@ -35,6 +35,13 @@ _NOT_OFFERED = (
     "/v1/fine_tuning/<path:rest>",
     "/v1/images/<path:rest>",
     "/v1/moderations",
+)
+
+
+_CLIENT_VERSION = Parameter(
+    name="client_version",
+    place="query",
+    description="of the Codex CLI: the models come also in the form that it reads",
 )
 
 
@@ -55,7 +62,7 @@ def models(surface: Surface) -> ModelViews:
     def list_all() -> Response:
         usable = [model for model in models.all() if auth.principal().may_use(model.id)]
         listed: dict[str, Any] = {"object": "list", "data": [entry(model) for model in usable]}
-        if "client_version" in request.args:  # as the Codex CLI asks
+        if _CLIENT_VERSION.name in request.args:
             writers = [model for model in usable if not model.makes_media]
             listed["models"] = [
                 agent_models.render(model, surface.model_cards.of(model), place)
@@ -70,7 +77,11 @@ def models(surface: Surface) -> ModelViews:
         return jsonify(entry(model))
 
     return ModelViews(
-        list_all=list_all, retrieve=retrieve, list_schema=ModelList, entry_schema=ModelEntry
+        list_all=list_all,
+        retrieve=retrieve,
+        list_schema=ModelList,
+        list_parameters=(_CLIENT_VERSION,),
+        entry_schema=ModelEntry,
     )
 
 

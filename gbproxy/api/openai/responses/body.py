@@ -91,9 +91,7 @@ class ResponseBody(IgnoredParameters):
 
 
 _FIELD_NAMES = frozenset(
-    name
-    for body in (ResponseBody, ReasoningOptions, TextOptions)
-    for name in body.model_fields
+    name for body in (ResponseBody, ReasoningOptions, TextOptions) for name in body.model_fields
 )
 _NOT_OFFERED = {
     "background": "responses in the background are not offered: ask without it, streamed or not",

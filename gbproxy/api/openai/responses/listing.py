@@ -11,9 +11,16 @@ from typing import Any, Self
 
 from gbproxy.api.openai.responses.body import Item
 from gbproxy.errors import BadRequest
+from gbproxy.web.operations import Parameter
 
 _MOST = 100
 _USUAL = 20
+
+PAGE = (
+    Parameter(name="limit", place="query", description=f"how many items, up to {_MOST}"),
+    Parameter(name="order", place="query", description="asc, or desc: the newest first"),
+    Parameter(name="after", place="query", description="the id of the item before the first one"),
+)
 
 
 @dataclass(frozen=True, slots=True)
