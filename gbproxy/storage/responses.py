@@ -49,12 +49,24 @@ _RENEW = (
     .values(expires_at=bindparam("until"))
 )
 
+# The index alone answers this, so that it costs little where no key has too many.
+_CROWDED = (
+    select(_c.key_digest)
+    .group_by(_c.key_digest)
+    .having(
+        or_(func.count() > bindparam("most"), func.sum(_c.size) > bindparam("most_bytes")),
+    )
+)
 _newest = (_c.expires_at.desc(), _c.created_at.desc(), _c.id)
-_ranked = select(
-    _c.id,
-    func.row_number().over(partition_by=_c.key_digest, order_by=_newest).label("position"),
-    func.sum(_c.size).over(partition_by=_c.key_digest, order_by=_newest).label("size"),
-).subquery()
+_ranked = (
+    select(
+        _c.id,
+        func.row_number().over(order_by=_newest).label("position"),
+        func.sum(_c.size).over(order_by=_newest).label("size"),
+    )
+    .where(_c.key_digest == bindparam("by"))
+    .subquery()
+)
 _TRIM = delete(rows).where(
     _c.id.in_(
         select(_ranked.c.id).where(
@@ -141,8 +153,10 @@ class ResponseRows:
 
     def trim(self) -> int:
         """Remove what has expired, and what is more than a key may have. Returns how many."""
-        expired = self._database.change(_EXPIRE, {"now": self._clock()})
-        return expired + self._database.change(_TRIM, self._caps)
+        removed = self._database.change(_EXPIRE, {"now": self._clock()})
+        for (key_digest,) in self._database.fetch(_CROWDED, self._caps):
+            removed += self._database.change(_TRIM, {**self._caps, "by": key_digest})
+        return removed
 
     def _wanted(self, key_digest: bytes, id_: str) -> dict[str, object]:
         # no id holds a NUL, and PostgreSQL takes none

@@ -205,7 +205,7 @@ responses = Table(
     # Encrypted JSON. Last: what stands behind it is slow to reach in SQLite.
     Column("content", LargeBinary, nullable=False),
     Index(None, "expires_at"),
-    Index(None, "key_digest", "expires_at"),
+    Index(None, "key_digest", "expires_at", "size"),
 )
 
 leases = Table(

@@ -64,9 +64,9 @@ class ResponseEncoder:
         self._usage = Usage(0, 0)
 
     def feed(self, event: ChatEvent) -> bytes:
+        if type(event) is TextDelta:  # nearly all of them
+            return self._text(event.text)
         match event:
-            case TextDelta(text):
-                return self._text(text)
             case ThoughtDelta(text):
                 return self._thought(text)
             case ToolCallStarted():
@@ -83,7 +83,7 @@ class ResponseEncoder:
                 self._citations.append(event)
             case Done(reason):
                 return self._finish(reason)
-            case FileOutput() | Flush():
+            case FileOutput() | Flush() | TextDelta():
                 pass  # files were named in the text
         return b""
 

@@ -23,4 +23,8 @@ def upgrade() -> None:
         sa.Column("content", sa.LargeBinary, nullable=False),
     )
     op.create_index("ix_responses_expires_at", "responses", ["expires_at"])
-    op.create_index("ix_responses_key_digest_expires_at", "responses", ["key_digest", "expires_at"])
+    op.create_index(
+        "ix_responses_key_digest_expires_at_size",
+        "responses",
+        ["key_digest", "expires_at", "size"],
+    )
