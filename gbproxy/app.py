@@ -105,6 +105,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
         model_cards=ModelCards(services.upstreams.capabilities),
         client_sessions=services.client_sessions,
         responder=responder,
+        response_rows=services.storage.responses,
         max_file_bytes=int(settings.max_file_mb * 1024 * 1024),
         check_key=check_key,
         check_limits=limits.limit_check(check_key, services.limiter),

@@ -133,6 +133,7 @@ def build(
         probe=credential_checks.probe,
         reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.sessions),
         read_capabilities=capability_reads.read_due,
+        trim_responses=storage.responses.trim,
     )
     background = BackgroundLoop(
         storage.sessions,

@@ -91,6 +91,19 @@ class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
 
+class PreviousResponseNotFound(BadRequest):
+    """Unknown, expired, deleted or another key's, or a response before it is."""
+
+    code = "previous_response_not_found"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            f"there is no response {response_id[:100]!r} (any more), or not all of those before it:"
+            " send the whole history as input, without previous_response_id",
+            param="previous_response_id",
+        )
+
+
 class Unauthenticated(GatewayError):
     status, code = 401, "invalid_api_key"
 

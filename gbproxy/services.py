@@ -31,6 +31,7 @@ from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher
+from gbproxy.storage.responses import ResponseRows
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
@@ -86,6 +87,7 @@ class Storage:
     tokens: TokenRows
     cookies: CookieRows
     sessions: SessionRows
+    responses: ResponseRows
     leases: LeaderLeases
     api_keys: ApiKeyStore
     worker_id: WorkerId
@@ -116,6 +118,7 @@ def open_storage(settings: Settings, meter: Meter) -> Storage:
         TokenRows(database, cipher),
         CookieRows(database, cipher),
         SessionRows(database, time.time, worker_id),
+        ResponseRows(database, cipher, time.time),
         LeaderLeases(database, time.time, worker_id),
         ApiKeyStore(database),
         worker_id,

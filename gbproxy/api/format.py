@@ -33,6 +33,7 @@ from gbproxy.domain.principal import Principal
 from gbproxy.errors import BadRequest
 from gbproxy.gateway import Gateway
 from gbproxy.observability import request_context
+from gbproxy.storage.responses import ResponseRows
 from gbproxy.web import auth
 from gbproxy.web.body import read_json
 from gbproxy.web.errors import ErrorFormat
@@ -62,6 +63,7 @@ class Surface:
     client_sessions: ClientSessions
     responder: StreamResponder
     max_file_bytes: int  # of each file in a message
+    response_rows: ResponseRows
     check_key: Callable[[], None]  # for routes that need a key
     check_limits: Callable[[], None]  # for routes that go to a model: needs a key, and counts
 

@@ -36,6 +36,7 @@ _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; the upstream's h
 _SIGN_IN_PAUSE_S = 15.0  # after a failed sign-in
 _PROBE_S = (150.0, 240.0)
 _ABANDONED_S = 10.0  # between looks for abandoned temporary databases
+_TRIM_S = 30.0  # between looks for stored responses that are over
 
 
 class LeaderTasks:
@@ -56,6 +57,7 @@ class LeaderTasks:
         probe: Callable[[Account], None],
         reclaim_abandoned: Callable[[Collection[str]], None] = lambda identities: None,
         read_capabilities: Callable[[Iterable[Account], float], None] = lambda accounts, now: None,
+        trim_responses: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,7 +66,8 @@ class LeaderTasks:
 
         `reclaim_abandoned`: marks the sessions of these upstream identities that killed servers on
         this machine have left. `read_capabilities`: reads the live configurations that are due, in
-        the background. `clock`: Unix seconds.
+        the background. `trim_responses`: removes stored responses that have expired, or are more
+        than a key may have. `clock`: Unix seconds.
         """
         self._leases = leases
         self._workers = workers
@@ -76,9 +79,11 @@ class LeaderTasks:
         self._probe = probe
         self._reclaim_abandoned = reclaim_abandoned
         self._read_capabilities = read_capabilities
+        self._trim_responses = trim_responses
         self._clock = clock
         self._monotonic = monotonic
         self._abandoned_at = monotonic()
+        self._trim_at = monotonic()
         self._failures = FailureDetector(monotonic)
         self._probe_at: dict[Account, float] = {}
         # by account key: the age at which its token is refreshed, drawn once per token
@@ -106,6 +111,7 @@ class LeaderTasks:
             self.reclaim(dead)
         self._reclaim_abandoned_if_due()
         self._cleanup.run_due()
+        self._trim_responses_if_due()
         active = self._active_accounts(uses, now)
         self._refresh_tokens(active, now)
         self._probe_refused(uses, now)
@@ -153,6 +159,11 @@ class LeaderTasks:
             self._reclaim_abandoned(
                 {identity_of(account.account_key) for account in self._pool.accounts()}
             )
+
+    def _trim_responses_if_due(self) -> None:
+        if self._monotonic() >= self._trim_at:
+            self._trim_at = self._monotonic() + _TRIM_S
+            self._trim_responses()
 
     def _active_accounts(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
         """The enabled accounts in use whose credential is not refused."""

@@ -44,12 +44,20 @@ class Cipher:
         self._first = _fernet(secret_keys[0])
 
     def encrypt(self, value: object) -> bytes:
-        return self._first.encrypt(json.dumps(value, ensure_ascii=False).encode())
+        return self.encrypt_bytes(json.dumps(value, ensure_ascii=False).encode())
 
     def decrypt(self, encrypted: bytes) -> Any:
         """The value. Raises Unreadable."""
+        return json.loads(self.decrypt_bytes(encrypted))
+
+    def encrypt_bytes(self, content: bytes) -> bytes:
+        """For contents that are encoded already, and large."""
+        return self._first.encrypt(content)
+
+    def decrypt_bytes(self, encrypted: bytes) -> bytes:
+        """Raises Unreadable."""
         try:
-            return json.loads(self._all.decrypt(encrypted))
+            return self._all.decrypt(encrypted)
         except InvalidToken:
             raise Unreadable from None
 

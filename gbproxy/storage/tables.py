@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from gbproxy.domain.account import ID_IN_KEY, IDENTITY_CHARS
 
-REVISION = "0008"  # the newest migration: what these tables are
+REVISION = "0010"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -190,6 +190,22 @@ sessions = Table(
     Index(None, "conversation", "state", "expires_at"),
     Index(None, "state", "expires_at"),
     Index(None, "state", "not_before"),
+)
+
+# Responses that clients go on from, or read again.
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("key_digest", LargeBinary, nullable=False),  # of the API key that made it
+    Column("previous_id", String),
+    Column("size", Integer, nullable=False),  # bytes of `content`
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    # Encrypted JSON. Last: what stands behind it is slow to reach in SQLite.
+    Column("content", LargeBinary, nullable=False),
+    Index(None, "expires_at"),
+    Index(None, "key_digest", "expires_at", "size"),
 )
 
 leases = Table(

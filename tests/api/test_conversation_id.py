@@ -71,6 +71,7 @@ def surface(gateway: FakeGateway) -> Iterator[InProcess]:
         client_sessions=None,  # type: ignore[arg-type]
         responder=StreamResponder(limit=10, heartbeat_s=10),
         max_file_bytes=1 << 20,
+        response_rows=None,  # type: ignore[arg-type]
         check_key=check_key,
         check_limits=check_key,
     )

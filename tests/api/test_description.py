@@ -108,9 +108,30 @@ def of_openai() -> Iterator[Call]:
     yield from chats(CHAT, {**HI, "stream_options": {"include_usage": True}, "n": 2})
     yield from chats(CHAT, {**HI, "tools": [WEATHER], "tool_choice": "required"})
     yield from chats(CHAT, {**HI, "functions": [WEATHER["function"]]})
+    yield Call("GET", "/v1/models?client_version=0.171.0", "/v1/models")
     for base in ("/v1/models", "/models"):
         yield simple("GET", base)
         yield Call("GET", f"{base}/gemini-auto", f"{base}/{{name}}")
+
+
+def of_responses(gateway: Gateway) -> Iterator[Call]:
+    hello = {"input": "Why is the sky blue?"}
+    weather = {**WEATHER["function"], "type": "function"}  # type: ignore[dict-item]
+    for path in ("/v1/responses", "/responses"):
+        yield from chats(path, hello)
+        for action in ("input_tokens", "compact"):
+            yield simple("POST", f"{path}/{action}", body=hello)
+        made = gateway.ask(simple("POST", path, body=hello)).json()["id"]
+        template = f"{path}/{{response_id}}"
+        yield Call("GET", f"{path}/{made}", template)
+        yield Call("GET", f"{path}/{made}/input_items", f"{template}/input_items")
+        yield Call("POST", f"{path}/{made}/cancel", f"{template}/cancel", status=400)
+        yield Call("DELETE", f"{path}/{made}", template)
+    yield from chats("/v1/responses", {**hello, "reasoning": {"summary": "auto"}})
+    yield from chats("/v1/responses", {**hello, "max_output_tokens": 1, "store": False})
+    calling = {**hello, "tool_choice": "required"}
+    for tool in (weather, {"type": "custom", "name": "patch"}, {"type": "shell"}):
+        yield from chats("/v1/responses", {**calling, "tools": [tool]})
 
 
 def of_anthropic() -> Iterator[Call]:
@@ -207,6 +228,7 @@ def of_machines() -> Iterator[Call]:
 def calls(gateway: Gateway) -> Iterator[Call]:
     """Requests that go well, each once the one before it was answered."""
     yield from of_openai()
+    yield from of_responses(gateway)
     yield from of_anthropic()
     yield from of_gemini(gateway)
     yield from of_sessions(gateway)
@@ -330,6 +352,7 @@ def wrong_fields(gateway: Gateway, schema: Mapping[str, Any]) -> Iterator[tuple[
     ("method", "path", "body"),
     [
         ("POST", CHAT, HI),
+        ("POST", "/v1/responses", {"input": "Hi"}),
         ("POST", "/v1/messages", {"max_tokens": 5, **HI}),
         (
             "POST",

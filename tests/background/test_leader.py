@@ -48,6 +48,7 @@ class Worker:
         self.refreshed: list[tuple[str, float]] = []
         self.signs_in = False
         self.probed: list[str] = []
+        self.trimmed = 0
         self.looked_for: list[list[str]] = []  # owners of whom something may have been left
         self.refusing: dict[str, UpstreamError] = {}  # what signing in or a probe meets
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
@@ -70,6 +71,7 @@ class Worker:
             self.executor,
             refresh_token=self._refresh,
             probe=self._probe,
+            trim_responses=self._trim,
             reclaim_abandoned=lambda identities: self.looked_for.append(sorted(identities)),
             clock=clock,
             monotonic=clock,
@@ -100,6 +102,9 @@ class Worker:
         self.refreshed.append((account.id, age_s))
         self._fail(account)
         return self.signs_in
+
+    def _trim(self) -> None:
+        self.trimmed += 1
 
     def _probe(self, account: Account) -> None:
         self.probed.append(account.id)
@@ -145,6 +150,18 @@ def test_the_lease_is_renewed_each_second_not_in_each_round(
 
     assert ends[0] == ends[1]
     assert ends[2] == ends[3] == ends[0] + 2 * ROUND_S
+
+
+def test_stored_responses_are_looked_through_now_and_then_by_one_worker(
+    ours: Worker, theirs: Worker
+) -> None:
+    ours.round()
+    theirs.round()
+    for _ in range(120):
+        ours.go_on(ROUND_S)
+        theirs.round()
+
+    assert (ours.trimmed, theirs.trimmed) == (3, 0)
 
 
 def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(

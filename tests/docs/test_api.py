@@ -19,6 +19,7 @@ from gbproxy.api.gemini import request as gemini_request
 from gbproxy.api.gemini import routes as gemini_routes
 from gbproxy.api.openai import model_entry
 from gbproxy.api.openai import request as openai_request
+from gbproxy.api.openai.responses.body import IgnoredParameters, ResponseBody
 from gbproxy.app import create_app
 from gbproxy.domain.models import BUILT_IN, built_in_names
 from gbproxy.emulation.pipeline import compose
@@ -166,6 +167,23 @@ def test_the_parameters_without_effect_in_anthropics_api_are_those_that_the_code
 
     told = code(listed.partition("The block")[0])
     assert tuple(told[1:]) == anthropic_request.IGNORED_PARAMETERS
+
+
+def test_the_parameters_without_effect_in_responses_are_those_that_the_code_names() -> None:
+    listed = next(
+        p
+        for p in API.section("OpenAI's responses").text.split("\n\n")
+        if p.startswith("Without effect")
+    )
+
+    assert set(code(listed)) - {"x-gbproxy-ignored"} == set(IgnoredParameters.model_fields)
+
+
+def test_the_table_says_of_each_field_of_a_response_what_becomes_of_it() -> None:
+    told = {n for row in API.section("OpenAI's responses").rows() for n in code(row[0])}
+    own = set(ResponseBody.model_fields) - set(IgnoredParameters.model_fields)
+
+    assert own - {"stream_options"} <= told
 
 
 def test_the_types_of_anthropics_errors_are_those_that_the_code_gives() -> None:

@@ -249,6 +249,7 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "one answer, as a whole (curl)": _one_answer,
     "streamed, with an estimate of its tokens at the end": _a_stream,
     "which models there are": _models,
+    "a conversation whose history the gateway keeps": lambda out: len(out.splitlines()) >= 2,
     "one message in Anthropic's format": _one_message,
     "is it alive? (needs no key)": _healthy,
     "one answer, as a whole": _about_the_sky,

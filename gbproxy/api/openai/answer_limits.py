@@ -27,13 +27,13 @@ def response_format(form: dict[str, Any] | None) -> ResponseFormat | None:
             return None
         case "json_object":
             schema = form.get("schema")  # as other servers take it
-            return JSON_OBJECT if schema is None else _of_schema(form, "response_format")
+            return JSON_OBJECT if schema is None else of_schema(form, "response_format")
         case "json_schema":
             inner = form.get("json_schema")
             if not isinstance(inner, dict):
                 place = "response_format.json_schema"
                 raise BadRequest(f"{place} must be an object with a schema", param=place)
-            return _of_schema(inner, "response_format.json_schema")
+            return of_schema(inner, "response_format.json_schema")
         case _:
             place = "response_format.type"
             raise BadRequest(f"{place} must be text, json_object or json_schema", param=place)
@@ -67,7 +67,10 @@ def choices(n: int | None) -> int:
     return n
 
 
-def _of_schema(form: dict[str, Any], place: str) -> ResponseFormat:
+def of_schema(form: dict[str, Any], place: str) -> ResponseFormat:
+    """The form that a JSON schema describes: `schema`, `name`, `description` and `strict`, which
+    stand at `place`.
+    """
     schema, strict = form.get("schema"), form.get("strict")
     if strict is not None and not isinstance(strict, bool):
         raise BadRequest(f"{place}.strict must be true or false", param=f"{place}.strict")

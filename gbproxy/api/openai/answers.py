@@ -139,3 +139,4 @@ class ModelEntry(AnswerModel):
 class ModelList(AnswerModel):
     object: Literal["list"]
     data: list[ModelEntry]
+    models: list[dict[str, Any]] | None = None  # with `client_version`

@@ -15,7 +15,15 @@ ERRORS = ErrorFormat(
     schema=error_object.ErrorBody,
     paths=tuple(
         f"{prefix}/{path}"
-        for path in ("chat", "completions", "embeddings", "audio", "moderations")
+        for path in (
+            "chat",
+            "completions",
+            "responses",
+            "conversations",
+            "embeddings",
+            "audio",
+            "moderations",
+        )
         for prefix in ("/v1", "")
     ),
 )

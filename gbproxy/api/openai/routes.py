@@ -12,33 +12,43 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
-from gbproxy.api.openai import model_entry
+from gbproxy.api.openai import agent_models, model_entry
 from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, ModelList
 from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
 from gbproxy.api.openai.request import CompletionBody, parse
+from gbproxy.api.openai.responses import routes as responses
 from gbproxy.domain.models import Model, no_such
 from gbproxy.errors import NotOffered
 from gbproxy.web import auth
-from gbproxy.web.operations import Operation, described
+from gbproxy.web.operations import Operation, Parameter, described
 
 # Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
     "/v1/audio/<path:rest>",
     "/v1/batches",
     "/v1/completions",
+    "/v1/conversations",
+    "/v1/conversations/<path:rest>",
     "/v1/embeddings",
     "/v1/files",
     "/v1/fine_tuning/<path:rest>",
     "/v1/images/<path:rest>",
     "/v1/moderations",
-    "/v1/responses",
+)
+
+
+_CLIENT_VERSION = Parameter(
+    name="client_version",
+    place="query",
+    description="of the Codex CLI: the models come also in the form that it reads",
 )
 
 
 def blueprints(surface: Surface) -> Iterator[Blueprint]:
     """One for each label by which metrics and dashboards know the routes."""
     yield _chat(surface)
+    yield from responses.blueprints(surface)
     yield _not_offered(surface)
 
 
@@ -50,10 +60,15 @@ def models(surface: Surface) -> ModelViews:
         return model_entry.render(model, surface.model_cards.of(model))
 
     def list_all() -> Response:
-        return jsonify(
-            object="list",
-            data=[entry(model) for model in models.all() if auth.principal().may_use(model.id)],
-        )
+        usable = [model for model in models.all() if auth.principal().may_use(model.id)]
+        listed: dict[str, Any] = {"object": "list", "data": [entry(model) for model in usable]}
+        if _CLIENT_VERSION.name in request.args:
+            writers = [model for model in usable if not model.makes_media]
+            listed["models"] = [
+                agent_models.render(model, surface.model_cards.of(model), place)
+                for place, model in enumerate(writers, 1)
+            ]
+        return jsonify(listed)
 
     def retrieve(name: str) -> Response:
         model = models.get_with_suffix(name)
@@ -62,7 +77,11 @@ def models(surface: Surface) -> ModelViews:
         return jsonify(entry(model))
 
     return ModelViews(
-        list_all=list_all, retrieve=retrieve, list_schema=ModelList, entry_schema=ModelEntry
+        list_all=list_all,
+        retrieve=retrieve,
+        list_schema=ModelList,
+        list_parameters=(_CLIENT_VERSION,),
+        entry_schema=ModelEntry,
     )
 
 

@@ -43,8 +43,8 @@ class ToolReader:
     ) -> Tools:
         """`tools`, with `tool_choice`."""
         for i, tool in enumerate(tools):
-            self._declare(tool, f"tools[{i}]")
-        return Tools(tuple(self._declared.values()), self._choice(choice), is_parallel)
+            self.declare(tool, f"tools[{i}]")
+        return self.chosen(choice, is_parallel=is_parallel)
 
     def read_functions(self, functions: Iterable[Object], call: str | Object | None) -> Tools:
         """`functions`, with `function_call`: an answer has one call at most."""
@@ -57,7 +57,8 @@ class ToolReader:
             choice = ToolChoice(_mode(call, "function_call", _MODES[:2]))
         return Tools(tuple(self._declared.values()), choice, is_parallel=False)
 
-    def _declare(self, tool: Object, place: str) -> None:
+    def declare(self, tool: Object, place: str) -> None:
+        """Add one of `tools`; `place` is where it stands."""
         kind = tool.get("type", "function")
         if not isinstance(kind, str):
             raise BadRequest(f"{place}.type must be a text", param=f"{place}.type")
@@ -67,6 +68,10 @@ class ToolReader:
             self._add(_custom(*_inner(tool, kind, place)), place)
         elif not web_search.is_tool(tool):
             self.has_passed_over = True
+
+    def chosen(self, choice: str | Object | None, *, is_parallel: bool) -> Tools:
+        """All that were declared, with `tool_choice`."""
+        return Tools(tuple(self._declared.values()), self._choice(choice), is_parallel)
 
     def _add(self, tool: Tool, place: str) -> None:
         known = self._declared.setdefault(tool.name, tool)
@@ -137,7 +142,7 @@ def _mode(mode: object, place: str, modes: tuple[str, ...]) -> Literal["auto", "
 def _inner(tool: Object, kind: str, place: str) -> tuple[Object, str]:
     """What a tool says below its kind, and its place; some clients leave that level out."""
     inner = tool.get(kind)
-    if inner is None and "name" in tool:
+    if inner is None and ("name" in tool or "tools" in tool):
         return tool, place
     if not isinstance(inner, Mapping):
         raise BadRequest(f"{place}.{kind} must be an object", param=f"{place}.{kind}")
