@@ -15,7 +15,7 @@ ERRORS = ErrorFormat(
     schema=error_object.ErrorBody,
     paths=tuple(
         f"{prefix}/{path}"
-        for path in ("chat", "completions", "embeddings", "audio", "moderations")
+        for path in ("chat", "completions", "embeddings", "audio", "images", "moderations")
         for prefix in ("/v1", "")
     ),
 )
