@@ -10,10 +10,21 @@ from flask import Flask
 from gbproxy.account_admin.importing import Hosts
 from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.admin import install as admin
-from gbproxy.api import anthropic, description, gemini, health, metrics, models, native, openai
+from gbproxy.api import (
+    anthropic,
+    description,
+    gemini,
+    health,
+    media,
+    metrics,
+    models,
+    native,
+    openai,
+)
 from gbproxy.api.format import Format, Surface
 from gbproxy.bootstrap import build
 from gbproxy.domain.account import Account
+from gbproxy.domain.media import IN_TEXT, MediaDelivery
 from gbproxy.domain.models import Model
 from gbproxy.outbound.fetch import FileFetcher
 from gbproxy.server import startup
@@ -33,6 +44,11 @@ EXTENSION = "gbproxy"
 # A client format is a package below api/ and a line here. What belongs to none of them, such as
 # the admin API, tells errors as the first does.
 FORMATS = (openai.FORMAT, anthropic.FORMAT, gemini.FORMAT, native.FORMAT)
+_IMAGES_IN_CHAT = {
+    "markdown": IN_TEXT,
+    "base64": MediaDelivery(images_in_text=False, image_bytes=True),
+    "both": MediaDelivery(image_bytes=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
         client_sessions=services.client_sessions,
         responder=responder,
         response_rows=services.storage.responses,
+        images_in_chat=_IMAGES_IN_CHAT[settings.images_in_chat],
         max_file_bytes=int(settings.max_file_mb * 1024 * 1024),
         check_key=check_key,
         check_limits=limits.limit_check(check_key, services.limiter),
@@ -114,6 +131,7 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
         for blueprint in each.blueprints(surface):
             app.register_blueprint(blueprint)
     app.register_blueprint(models.blueprint(surface, formats, error_formats))
+    app.register_blueprint(media.blueprint(services.linked_files, responder))
     app.register_blueprint(health.blueprint(services.pool.available_count, drain))
     _show_metrics(app, services)
     _administer(app, services)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
@@ -30,8 +31,11 @@ from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.models import Catalogue, Model
 from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.gateway import Gateway
+from gbproxy.gateway.answer_files import MediaOut
 from gbproxy.gateway.files import FileTransfer
 from gbproxy.gateway.side_by_side import Spawn, in_thread
+from gbproxy.media.files import LinkedFiles
+from gbproxy.media.links import MediaLinks
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.outbound.attachments import fetched
@@ -164,6 +168,11 @@ def build(
     )
     limiter = _limiter(settings, meter)
     account_probes = AccountProbes(pool, credential_checks.probe)
+    links = MediaLinks(
+        settings.encryption_keys or [secrets.token_urlsafe(32)],
+        settings.media_ttl_s,
+        settings.public_url,
+    )
     gateway = Gateway(
         available,
         pool,
@@ -172,6 +181,7 @@ def build(
         session_pool,
         limiter,
         _file_transfer(settings, fetcher, spawn),
+        media=MediaOut(links, int(settings.max_file_mb * 1024 * 1024), spawn),
         show_thoughts=settings.thoughts == "show",
         max_attempts=settings.max_attempts,
         suspect=account_probes.request,
@@ -204,6 +214,9 @@ def build(
             storage.sessions, session_timeout_s=settings.session_timeout
         ),
         gateway=gateway,
+        linked_files=LinkedFiles(
+            links, storage.sessions, pool.accounts, answering, key_verifier.has_digest
+        ),
         background=background,
         account_probes=account_probes,
         capability_reads=capability_reads,

@@ -21,6 +21,7 @@ from gbproxy.background.loop import BackgroundLoop
 from gbproxy.conversations import ClientSessions, Conversations
 from gbproxy.domain.account import WIDGET
 from gbproxy.gateway import Gateway
+from gbproxy.media.files import LinkedFiles
 from gbproxy.observability.meter import Meter
 from gbproxy.outbound import HttpClient
 from gbproxy.rate_limits.limiter import Limiter
@@ -59,6 +60,7 @@ class Services:
     conversations: Conversations
     client_sessions: ClientSessions
     gateway: Gateway
+    linked_files: LinkedFiles
     background: BackgroundLoop
     account_probes: AccountProbes
     capability_reads: CapabilityReads

@@ -139,9 +139,11 @@ class AvailableModels:
 
 def _may_have(upstream: str, known: AccountCapabilities | None, model: Model) -> bool:
     """True when an account may have a model: one whose configuration is not known, or lists
-    nothing, may have all that its upstream serves.
+    nothing, may have all that its upstream serves, but for models whose tool is switched off.
     """
     if not model.is_served_by(upstream):
+        return False
+    if known is not None and not model.essential_tools.isdisjoint(known.tools_off):
         return False
     name = model.name_at(upstream)
     return name is None or known is None or not known.listed or name in known.listed

@@ -29,6 +29,7 @@ from gbproxy.domain import jsontext
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.choices import collect_choices
 from gbproxy.domain.events import ChatStream
+from gbproxy.domain.media import MediaDelivery
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import BadRequest
 from gbproxy.gateway import Gateway
@@ -62,6 +63,8 @@ class Surface:
     model_cards: ModelCards
     client_sessions: ClientSessions
     responder: StreamResponder
+    # for formats that have a place for images beside the text
+    images_in_chat: MediaDelivery
     max_file_bytes: int  # of each file in a message
     response_rows: ResponseRows
     check_key: Callable[[], None]  # for routes that need a key
@@ -119,6 +122,18 @@ def answer(
     the gateway's own, of a format that answers some requests without it.
     """
     parsed = read_json(lambda body: parse(body, auth.principal()))
+    return answer_parsed(surface, parsed, encoder, choices_encoder, stream=stream)
+
+
+def answer_parsed(
+    surface: Surface,
+    parsed: Parsed,
+    encoder: Callable[[Parsed], Encoder],
+    choices_encoder: Callable[[Parsed], Encoder] | None = None,
+    *,
+    stream: Callable[[ChatRequest], ChatStream] | None = None,
+) -> Response:
+    """As `answer`, for a body that was read already."""
     chat = parsed.chat
     conversation = request.headers.get("X-Conversation-Id")
     if conversation:

@@ -76,6 +76,12 @@ class SessionStore(Protocol):
         """Mark a committed session for deletion, if it is still free and holds this history."""
         ...
 
+    def keep_files(self, session: Session, until: float) -> bool:
+        """Have a session of ours deleted no earlier than `until` (Unix seconds), however the turn
+        ends. False: we have lost it.
+        """
+        ...
+
     def release(self, session: Session) -> None:
         """Free a session of ours as it was when it was claimed."""
         ...
@@ -215,6 +221,14 @@ class FailSafeSessions:
         except StorageUnavailable:
             self._pending_rollbacks.append((session, history_digest))
             self.note_unavailable("withdraw")
+
+    def keep_files(self, handle: SessionHandle, until: float) -> bool:
+        """True if the session will live until then; one without a record is deleted before."""
+        try:
+            return handle.recorded and self._store.keep_files(handle.session, until)
+        except StorageUnavailable:
+            self.note_unavailable("keep")
+            return False
 
     def release(self, session: Session) -> None:
         try:

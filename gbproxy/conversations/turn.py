@@ -249,6 +249,12 @@ class Turn:
             self._committed = None
         return committed
 
+    def keep_files(self, until: float) -> bool:
+        """Let the session live until then (Unix seconds), as links to its files are handed out.
+        False: it will not.
+        """
+        return self._handle is not None and self._sessions.keep_files(self._handle, until)
+
     def confirm_delivery(self) -> None:
         """The last frame was written: from now on the commit is not rolled back."""
         self._committed = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.media import IN_TEXT, MediaDelivery
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.response_format import ResponseFormat
 from gbproxy.domain.tools import NO_TOOLS, Tools
@@ -58,8 +59,9 @@ class ChatRequest:
     True if the answer is streamed. `stop`: sequences before which the answer ends; `max_tokens`:
     its greatest length, by the gateway's estimate. `tools`: what the answer may call;
     `response_format`: the form of its text, None: any. `choices`: how many answers are asked for.
-    `web_search`: the answer is to rest on a web search, with the upstream's other tools left out.
-    `is_kept` False: nobody continues from this answer, unless `conversation` says so.
+    `is_kept` False: nobody continues from this answer, unless `conversation` says so. `web_search`:
+    the answer is to rest on a web search, with the upstream's other tools left out;
+    `makes_image`: it is to be a picture. `media`: how files of the answer are delivered.
     """
 
     messages: tuple[Message, ...]
@@ -75,6 +77,8 @@ class ChatRequest:
     choices: int = 1
     web_search: bool = False
     is_kept: bool = True
+    makes_image: bool = False
+    media: MediaDelivery = IN_TEXT
 
     @property
     def form_digest(self) -> bytes:

@@ -80,12 +80,17 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class FileOutput:
-    """A file that the model made: kept upstream under `file_id`, or included as `data`."""
+    """A file that the model made: kept upstream under `file_id`, or included as `data`. `url`: the
+    gateway's link to it, "" without one.
+
+    What comes out of the gateway has data or a link.
+    """
 
     mime_type: str
     file_id: str | None = None
     name: str | None = None
     data: bytes | None = field(default=None, repr=False)
+    url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,7 @@ class Answer:
     thoughts: str = ""
     refusal: str | None = None
     citations: list[Citation] = field(default_factory=list)
+    files: list[FileOutput] = field(default_factory=list)
     tool_calls: list[ToolCallPart] = field(default_factory=list)
     usage: Usage = Usage(0, 0)
     finish_reason: FinishReason = "stop"
@@ -182,12 +188,19 @@ def collect(events: ChatStream) -> Answer:
             case Done(reason, sequence):
                 answer.finish_reason, answer.stop_sequence = reason, sequence
                 break
-            case FileOutput() | Flush():
+            case FileOutput():
+                answer.files.append(event)
+            case Flush():
                 pass
     answer.text = "".join(text)
     answer.thoughts = "".join(thoughts)
     return answer
 
+
+IMAGE_TOKENS = 1290
+"""Tokens that a file of the model's counts for: what Google counts for an image of 1024 pixels.
+Source: https://ai.google.dev/gemini-api/docs/pricing
+"""
 
 _CODE_SIGNS = b'{}()[]<>=;:/\\|&^%$#@~`*+_"'
 

@@ -30,11 +30,19 @@ _DRAWS_ON: Mapping[Tool, QuotaClass] = {
 }
 
 # What a suffix of a name leaves of the model's tools, as in `gemini-auto-search`.
-_SUFFIXES: Mapping[str, Tool] = {"search": "webGroundingSpec", "image": "imageGenerationSpec"}
+_SUFFIXES: Mapping[str, Tool] = {
+    "search": "webGroundingSpec",
+    "image": "imageGenerationSpec",
+    "video": "videoGenerationSpec",
+}
 # Also as other vendors write it: `gpt-4o-search-preview`, `gpt-5-search-api`.
-_SUFFIX = re.compile(r"(?P<stem>.+)-(?P<suffix>search|image)(?:-(?:preview|api)\b.*)?")
+_SUFFIX = re.compile(r"(?P<stem>.+)-(?P<suffix>search|image|video)(?:-(?:preview|api)\b.*)?")
 
 # Names of other vendors' models, which many clients are unable to change.
+_FOREIGN_MEDIA = (
+    (re.compile(r"gpt-image-|chatgpt-image-|dall-e-|imagen-"), "gemini-imagen"),
+    (re.compile(r"veo-"), "gemini-veo"),
+)
 _FOREIGN = re.compile(r"gpt-|o1|o3|o4|claude-|chatgpt-|codex-")
 # What may be the name of a model that is newer than this catalogue: the upstream is asked.
 _GUESS = re.compile(r"gemini-[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -138,6 +146,9 @@ NOTHING_SAID = AccountCapabilities()
 AUTOMATIC = "gemini-auto"
 """The id of the upstream's own choice, which cannot be retired."""
 
+IMAGES = "gemini-imagen"
+"""The model of requests for images that name none."""
+
 _FLASH, _FLASH_LITE, _PRO = "gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview"
 
 
@@ -158,6 +169,9 @@ BUILT_IN: tuple[Model, ...] = (
     _model("gemini-2.5-pro", _PRO),
     _model("gemini-2.5-flash", _FLASH),
     _model("gemini-2.5-flash-lite", _FLASH_LITE),
+    # The upstream's own choice, with one tool.
+    Model(IMAGES, {WIDGET: None}, ("imageGenerationSpec",), "images", ("nano-banana",)),
+    Model("gemini-veo", {WIDGET: None}, ("videoGenerationSpec",), "videos"),
 )
 
 
@@ -204,14 +218,17 @@ class Catalogue:
         """The model that answers a request for `name`. `listed`: finds models beside the catalogue.
 
         No name and other vendors' names get the default; unknown `gemini-…` names are passed on, as
-        the upstream may have them; a suffix `-search` or `-image` narrows the model's tools. Raises
-        ModelNotFound.
+        the upstream may have them; a suffix such as `-search` or `-image` narrows the model's
+        tools. Raises ModelNotFound.
         """
         if not name:
             return self._default
         found = self.find(name) or listed(name) or self.with_suffix(name, listed)
         if found is not None:
             return found
+        for pattern, id_ in _FOREIGN_MEDIA:
+            if pattern.match(name):
+                return self._names[id_]
         stem, tool = _split(name)
         if _FOREIGN.match(name):
             model = self._default

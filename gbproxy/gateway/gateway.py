@@ -29,6 +29,7 @@ from gbproxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
+from gbproxy.gateway.answer_files import NO_MEDIA, AnswerFiles, MediaOut
 from gbproxy.gateway.attempt import (
     RequestState,
     commit,
@@ -61,6 +62,7 @@ class Gateway:
         limits: Limiter,
         files: FileTransfer,
         *,
+        media: MediaOut = NO_MEDIA,
         show_thoughts: bool = False,
         max_attempts: int = 3,
         request_timeout_s: float = 1800,
@@ -82,6 +84,7 @@ class Gateway:
         self._sessions = sessions
         self._limits = limits
         self._files = files
+        self._media = media
         self._show_thoughts = show_thoughts
         self._max_attempts = max_attempts
         self._suspect = suspect
@@ -187,10 +190,17 @@ class Gateway:
                 model,
                 lambda file: upstream.add_file(account, session, file),
             )
+            made = AnswerFiles(self._media, state.chat, turn, upstream, account)
             with (
                 closing(upstream.stream(request, account, session)) as source,
                 closing(
-                    transform.apply(pipeline.read(source, may_correct=state.may_correct))
+                    made.with_bytes(
+                        transform.apply(
+                            pipeline.read(source, may_correct=state.may_correct),
+                            made.published,
+                            made.delivery,
+                        )
+                    )
                 ) as events,
             ):
                 has_started = state.output_started
@@ -235,7 +245,11 @@ class Gateway:
 
     def _prepare(self, chat: ChatRequest, files: RequestFiles) -> RequestState:
         model = self._models.resolve(chat.model)
-        if chat.web_search:
+        if chat.makes_image:
+            model = model.narrowed_to("imageGenerationSpec")
+            if "imageGenerationSpec" not in model.tools:
+                raise BadRequest(f"the model {model.id} makes no images", param="model")
+        elif chat.web_search:
             model = model.narrowed_to("webGroundingSpec")
         elif chat.tools.declared:  # the model takes the upstream's own for them
             model = model.without_tools(ALL_TOOLS)

@@ -60,7 +60,8 @@ class RequestContext:
     conversation can be continued. `accounts` counts those that were leased, `failures` are the
     codes of attempts that failed, each with Google's status word, "" without one. `log_fields`
     become fields of the `request.done` event. `until` is the request's deadline on the monotonic
-    clock; `has_elsewhere` is True while an account beside the leased one may serve it.
+    clock; `base_url`: where the client has reached the gateway, "" without a server.
+    `has_elsewhere` is True while an account beside the leased one may serve it.
     """
 
     request_id: str = "-"
@@ -77,6 +78,7 @@ class RequestContext:
     conversation_sent: bool = False  # the response headers are out
     log_fields: dict[str, Any] = field(default_factory=dict)
     until: float = math.inf
+    base_url: str = ""
     has_elsewhere: Callable[[], bool] = lambda: False
     parent: RequestContext | None = None  # of one of several answers to a request (`n` > 1)
     _waiting_since: float | None = None
@@ -174,6 +176,7 @@ def child() -> Iterator[RequestContext]:
         parent.trace,
         started=parent.started,
         until=parent.until,
+        base_url=parent.base_url,
         parent=parent,
     )
     token = _current.set(made)

@@ -194,7 +194,8 @@ class Settings(BaseModel):
     session_timeout: NonNegativeFloat = Field(
         1800.0,
         description="seconds after its last answer in which a [conversation](conversations.md) "
-        "continues in its upstream session, which is deleted then. `0`: a fresh session for each "
+        "continues in its upstream session, which is deleted then, but not before the last "
+        "[link](api.md#links) into it has expired. `0`: a fresh session for each "
         "request, deleted after it; [sessions](api.md#sessions) that clients open then live 1800",
     )
     prompt_max_chars: PositiveInt = Field(
@@ -262,6 +263,23 @@ class Settings(BaseModel):
         64.0,
         description="an upstream answer with more text than that, hidden thoughts included, ends "
         "with an error; so does one that needs far more data to say it",
+    )
+    public_url: Annotated[str, parsed_by(network.base_url)] | None = Field(
+        None,
+        description="where clients reach the gateway, such as `https://ai.example.com`: the base "
+        "of the links to [pictures and videos](api.md#pictures-and-videos). Unset: where each "
+        "request has reached it, for which a proxy in front needs `TRUSTED_PROXIES`",
+    )
+    media_ttl_s: PositiveFloat = Field(
+        86_400.0,
+        description="seconds for which a link to a picture or video is valid; the upstream session "
+        "that holds the file is not deleted before",
+    )
+    images_in_chat: Annotated[Literal["markdown", "base64", "both"], ANY_CASE] = Field(
+        "markdown",
+        description="how a picture stands in a chat answer: `markdown`, a link in the text and in "
+        "`message.images`; `base64`, in `message.images` alone, with its bytes, for clients that "
+        "cannot fetch links; or `both`",
     )
     ignored: tuple[str, ...] = Field(
         (), description="no variable: names of variables that are set and have no effect"

@@ -25,30 +25,61 @@ from gbproxy.domain.events import (
     UpstreamStream,
     estimate_quarter_tokens,
 )
+from gbproxy.domain.media import MediaDelivery, is_image
 
 _WITH_TEXT = (TextDelta, ThoughtDelta, Refusal, ToolCallDelta)
 _BESIDE_THE_TEXT = (Flush, ThoughtDelta, SessionNamed, Citation)
-_NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
+_NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on.]"
+_NOT_IN_LABELS = re.compile(r"[\[\]()<>\\`!\s\x00-\x1f]+")
+
+Publish = Callable[[FileOutput], FileOutput | None]
+"""A file as it is passed on, with its bytes or its link; None when it cannot be."""
 
 
-def name_files(
-    events: UpstreamStream, on_insert: Callable[[int], None] = lambda length: None
+def show_files(
+    events: UpstreamStream,
+    publish: Publish,
+    delivery: MediaDelivery,
+    on_insert: Callable[[int], None] = lambda length: None,
 ) -> UpstreamStream:
-    """Replace a file, which cannot be delivered yet, by one line of text. `on_insert`: called with
-    the length of the line before it is yielded.
+    """Pass files on as `publish` returns them, behind a line that links to those that are to stand
+    in the text. One that `publish` has no way for becomes a line that names it.
+
+    `on_insert`: called with the length of a line before it is yielded.
     """
     last = "\n"
     for event in events:
         if type(event) is TextDelta:
             last = event.text or last
         elif type(event) is FileOutput:
-            line = _NOT_DELIVERED.format(
-                what=", ".join(filter(None, (event.name, event.mime_type)))
-            )
-            event = TextDelta(f"{line}\n" if last.endswith("\n") else f"\n\n{line}\n")
-            last = "\n"
-            on_insert(len(event.text))
+            file = publish(event)
+            line = _file_line(file, delivery) if file is not None else _name(event)
+            if line:
+                text = f"{line}\n" if last.endswith("\n") else f"\n\n{line}\n"
+                last = "\n"
+                on_insert(len(text))
+                yield TextDelta(text)
+            if file is None:
+                continue
+            event = file
         yield event
+
+
+def _file_line(file: FileOutput, delivery: MediaDelivery) -> str:
+    """Markdown; a video is no image of it. "" for what has no link: its bytes in the text would
+    come back with each of the client's further turns.
+    """
+    if not file.url or not delivery.is_in_text(file.mime_type):
+        return ""
+    kind = file.mime_type.partition("/")[0]
+    label = _NOT_IN_LABELS.sub("", file.name or "") or (
+        kind if kind in ("image", "video", "audio") else "file"
+    )
+    return f"{'!' if is_image(file.mime_type) else ''}[{label}]({file.url})"
+
+
+def _name(file: FileOutput) -> str:
+    return _NOT_DELIVERED.format(what=", ".join(filter(None, (file.name, file.mime_type))))
 
 
 def without_citations(events: UpstreamStream) -> UpstreamStream:

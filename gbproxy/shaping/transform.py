@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from gbproxy.domain import history
 from gbproxy.domain.chat import ChatRequest, ToolCallPart
 from gbproxy.domain.events import (
+    IMAGE_TOKENS,
     ChatEvent,
     Citation,
     Done,
+    FileOutput,
     Flush,
     Refusal,
     SessionNamed,
@@ -22,8 +24,10 @@ from gbproxy.domain.events import (
     estimate_quarter_tokens,
     whole_tokens,
 )
+from gbproxy.domain.media import IN_TEXT, MediaDelivery
 from gbproxy.shaping import stages
 from gbproxy.shaping.citations import Insertion, place
+from gbproxy.shaping.stages import Publish
 
 _STEP_CHARS = 16 * 1024
 
@@ -59,8 +63,14 @@ class AnswerTransform:
         shows = shows_thoughts if chat.show_thoughts is None else chat.show_thoughts
         return cls(shows, chat.stop, chat.max_tokens)
 
-    def apply(self, events: UpstreamStream) -> UpstreamStream:
-        """The events as the client gets them. Stages without work are left out and cost nothing.
+    def apply(
+        self,
+        events: UpstreamStream,
+        publish: Publish = lambda file: None,
+        delivery: MediaDelivery = IN_TEXT,
+    ) -> UpstreamStream:
+        """The events as the client gets them; `publish` and `delivery` as for `stages.show_files`.
+        Stages without work are left out and cost nothing.
 
         Applied once more, to a corrected answer, they go on behind what was shown; its citations
         are left out, as they count in a text that is shown in part.
@@ -70,7 +80,7 @@ class AnswerTransform:
         self._has_begun = True
         if self.stop:
             events = stages.stop_at(events, self.stop, self._note_cut)
-        events = stages.name_files(events, self._note_insertion)
+        events = stages.show_files(events, publish, delivery, self._note_insertion)
         if self.max_tokens is not None:
             left = max(0, self.max_tokens - self.usage(0).output_tokens)
             events = stages.limit_tokens(events, left, self._note_cut)
@@ -115,10 +125,10 @@ class AnswerTransform:
             elif type(event) is Done:
                 yield from place(self._citations, self._insertions, self.characters)
             else:
-                self._count_call(event)
+                self._count_further(event)
             yield event
 
-    def _count_call(self, event: ChatEvent | SessionNamed) -> None:
+    def _count_further(self, event: ChatEvent | SessionNamed) -> None:
         if type(event) is ToolCallStarted:
             self._text_weight += estimate_quarter_tokens(event.name)
             self.calls.append(ToolCallPart(event.id, event.name, "", event.is_custom))
@@ -126,6 +136,8 @@ class AnswerTransform:
             self._text_weight += estimate_quarter_tokens(event.text)
             call = self.calls[event.index]
             self.calls[event.index] = replace(call, arguments=call.arguments + event.text)
+        elif type(event) is FileOutput:
+            self._text_weight += 4 * IMAGE_TOKENS
 
     def _note_insertion(self, length: int) -> None:
         self._insertions.append(Insertion(self.characters, length))

@@ -76,11 +76,14 @@ class Cipher:
             raise Unreadable from None
 
 
+def derived_key(secret_key: str, context: bytes) -> bytes:
+    """A key of 32 bytes for one use of SECRET_KEY; each use has a context of its own."""
+    derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=context)
+    return derivation.derive(secret_key.encode())
+
+
 def _fernet(secret_key: str) -> Fernet:
-    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_CONTEXT).derive(
-        secret_key.encode()
-    )
-    return Fernet(base64.urlsafe_b64encode(derived))
+    return Fernet(base64.urlsafe_b64encode(derived_key(secret_key, _CONTEXT)))
 
 
 class WrongSecretKey(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, insert, not_, or_, select, update
 
 from gbproxy.domain.session import CLIENT_SESSION
 from gbproxy.storage.statements import HotStatement
@@ -95,7 +95,12 @@ RELEASE = HotStatement(
     .where(OURS, _c.history_digest.is_not(None))
     .values(state=IDLE, holder=None, claimed_at=None)
 )
-TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("from_when"))
+KEEP_FILES = HotStatement(update(rows).where(OURS).values(files_until=bindparam("until")))
+FIND = HotStatement(select(*SESSION).where(ID))
+# Not before the last link to one of its files has expired.
+_FROM_WHEN = bindparam("from_when", type_=_c.not_before.type)
+_DELETED_FROM = case((_c.files_until > _FROM_WHEN, _c.files_until), else_=_FROM_WHEN)
+TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=_DELETED_FROM)
 MARKING = update(rows).values(TO_DELETE)
 ROLLBACK = HotStatement(MARKING.where(ID, _c.state == IDLE, DIGEST))
 MARK = HotStatement(MARKING.where(OURS))

@@ -176,6 +176,18 @@ class SessionRows:
         values = {"session_id": session.id, "wanted": history_digest, "from_when": self._clock()}
         self._database.change(statements.ROLLBACK, values)
 
+    def keep_files(self, session: Session, until: float) -> bool:
+        """Let the session live until then (Unix seconds), whatever becomes of it: links to its
+        files are out. False: this worker has lost it.
+        """
+        values = {**self._ours(session), "until": until}
+        return self._database.change(statements.KEEP_FILES, values) == 1
+
+    def find(self, session_id: str) -> Session | None:
+        """The session of this id, whoever holds it and also while it waits to be deleted."""
+        found = self._database.fetch(statements.FIND, {"session_id": session_id})
+        return Session(*found[0]) if found else None
+
     def release(self, session: Session) -> None:
         """Free a claimed session as it was: nothing has been sent in it."""
         self._known.discard(session.id)

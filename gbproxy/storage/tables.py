@@ -184,6 +184,7 @@ sessions = Table(
     Column("claimed_at", Instant),
     Column("last_turn_at", Instant),
     Column("expires_at", Instant),
+    Column("files_until", Instant),  # links to files that it holds are valid until then
     # With all columns of a claim: SQLite would otherwise choose an index that walks through every
     # idle session.
     Index(None, "history_digest", "state", "expires_at"),

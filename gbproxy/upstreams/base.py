@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gbproxy.domain.account import Account
@@ -48,6 +48,36 @@ class UpstreamRequest:
     file_ids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """The bytes from `start` up to `end`, exclusive; None: to the file's end."""
+
+    start: int = 0
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileMetadata:
+    """What an upstream says of a file; "" and None where it says nothing."""
+
+    name: str = ""
+    media_type: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file on its way. `pieces`: the bytes of the range that was asked for, to be read once; they
+    raise GatewayErrors. `head`: the file's first bytes, by which its type is told; b"" where they
+    did not come. `close` ends the connection, wherever it is.
+    """
+
+    metadata: FileMetadata
+    pieces: Iterator[bytes] = field(repr=False)
+    head: bytes = field(repr=False)
+    close: Callable[[], None] = field(repr=False)
+
+
 class Upstream(Protocol):
     """One kind of service that answers. All calls raise GatewayErrors."""
 
@@ -78,6 +108,22 @@ class Upstream(Protocol):
         """Yield the answer as it arrives; closing the generator closes the connection.
 
         `session` is empty where the upstream has none, or is to make one with this answer.
+        """
+        ...
+
+    def file_metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
+        """What is known of a file that a model made. Only called where the upstream has
+        `media_out`, as `open_file`.
+
+        Raises SessionGone when the session or the file is not there (any more).
+        """
+        ...
+
+    def open_file(
+        self, account: Account, session: str, file_id: str, wanted: ByteRange
+    ) -> OpenFile:
+        """Begin to fetch a file that a model made; returns as soon as it begins to arrive. Raises
+        SessionGone when it is not there (any more).
         """
         ...
 

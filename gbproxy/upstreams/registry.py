@@ -8,7 +8,13 @@ from gbproxy.domain.account import Account
 from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import UpstreamError
-from gbproxy.upstreams.base import Capabilities, Upstream
+from gbproxy.upstreams.base import (
+    ByteRange,
+    Capabilities,
+    FileMetadata,
+    OpenFile,
+    Upstream,
+)
 
 
 class Upstreams:
@@ -43,6 +49,14 @@ class Upstreams:
 
     def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
         return self.of(account).add_file(account, session, attachment)
+
+    def file_metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
+        return self.of(account).file_metadata(account, session, file_id)
+
+    def open_file(
+        self, account: Account, session: str, file_id: str, wanted: ByteRange
+    ) -> OpenFile:
+        return self.of(account).open_file(account, session, file_id, wanted)
 
     def delete_session(self, account: Account, session: str) -> None:
         self.of(account).delete_session(account, session)

@@ -134,7 +134,7 @@ def _raw_body(environ: WSGIEnvironment) -> bytes:
             body = request.stream.read(length)
         else:
             whole = io.BytesIO()
-            for chunk in _body_in_time(request.stream, length):
+            for chunk in body_in_time(request.stream, length):
                 whole.write(chunk)
             body = whole.getvalue()  # which is no copy
         if len(body) < (length or 0):
@@ -147,7 +147,7 @@ def _raw_body(environ: WSGIEnvironment) -> bytes:
     return body
 
 
-def _body_in_time(stream: IO[bytes], length: int | None) -> Iterator[bytes]:
+def body_in_time(stream: IO[bytes], length: int | None) -> Iterator[bytes]:
     """Yield a body of this length as it comes; the deadline grows with the bytes that have come.
     Raises RequestTimeout.
     """

@@ -90,6 +90,8 @@ class Middleware:
         context = request_context.begin(
             given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), parent
         )
+        # A proxy in front that is trusted has been asked already.
+        context.base_url = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
         environ["PATH_INFO"] = normalized_path(environ.get("PATH_INFO", ""))
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers = self._cors.preflight(

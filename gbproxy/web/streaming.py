@@ -4,8 +4,9 @@ errors in the stream, clients that leave, and the confirmation of the delivery.
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -106,6 +107,29 @@ class StreamResponder:
             raise
         response = AnswerResponse(_delivered(body, active), content_type=encoder.whole_type)
         response.content_length = len(body)
+        response.call_on_close(active.close)
+        return response
+
+    def file(
+        self, chunks: Chunks, described: Callable[[], tuple[int, Mapping[str, str]]]
+    ) -> Response:
+        """Answer with the bytes of a file as they come. `chunks` yields b"" as soon as `described`
+        can return the status and all headers.
+
+        An error before that is raised; a later one breaks the connection off, so that nobody takes
+        what has come for the whole. Raises Overloaded when the worker is full.
+        """
+        active = self._begin(chunks, "file")
+        try:
+            active.runner.next_chunk()
+            status, headers = described()
+        except BaseException:
+            active.close()
+            raise
+        if request.method == "HEAD":
+            active.close()
+            return AnswerResponse([], status, headers)
+        response = AnswerResponse(_file(active), status, headers)
         response.call_on_close(active.close)
         return response
 
@@ -268,6 +292,24 @@ def _delivered(body: bytes, active: ActiveResponse) -> Chunks:
         request_context.current().log_fields["code"] = error.code
     finally:
         request_context.current().log_fields["response_bytes"] = len(body)
+        active.close()
+
+
+def _file(active: ActiveResponse) -> Chunks:
+    log_fields = request_context.current().log_fields
+    sent = 0
+    try:
+        while (chunk := active.runner.next_chunk()) is not None:
+            sent += len(chunk)
+            yield chunk
+    except (GeneratorExit, ClientGone):
+        log_fields["client_gone"] = True
+    except GatewayError as error:
+        log_fields["code"] = error.code
+        # What a server knows as the end of a connection, and no mistake of the app's.
+        raise ConnectionResetError(errno.ECONNRESET, "the file broke off") from None
+    finally:
+        log_fields["response_bytes"] = sent
         active.close()
 
 

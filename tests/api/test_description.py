@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from gbproxy.app import EXTENSION
 from gbproxy.simulator import Simulator
+from gbproxy.simulator.widget.files import picture
 from gbproxy.web import openapi
 from tests.support import toy_format
 from tests.support.serving import DONE, KEY, InProcess, Reply, in_process
@@ -29,6 +30,7 @@ WEATHER = {
     "type": "function",
     "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}},
 }
+DOT = f"data:image/png;base64,{base64.b64encode(picture(side=1)).decode()}"
 CHAT = "/v1/chat/completions"
 ACCOUNTS, KEYS = "/api/admin/accounts", "/api/admin/keys"
 
@@ -134,6 +136,20 @@ def of_responses(gateway: Gateway) -> Iterator[Call]:
         yield from chats("/v1/responses", {**calling, "tools": [tool]})
 
 
+def of_images(gateway: Gateway) -> Iterator[Call]:
+    images = [{"image_url": DOT}]
+    for prefix in ("/v1", ""):
+        yield from chats(f"{prefix}/images/generations", {"prompt": "A fox", "n": 2})
+        yield from chats(f"{prefix}/images/edits", {"prompt": "A hat", "images": images, "n": 2})
+    yield simple("POST", "/v1/images/generations", body={"prompt": "A fox", "model": "gpt-image-2"})
+    drawing = {"messages": [{"role": "user", "content": "Draw a fox"}]}
+    yield from chats(CHAT, drawing)
+    message = gateway.app.post(drawing).json()["choices"][0]["message"]
+    path = "/media/" + message["images"][0]["image_url"]["url"].rpartition("/")[2]
+    yield Call("GET", path, "/media/{token}")
+    yield Call("GET", path, "/media/{token}", status=206, headers={"Range": "bytes=0-9"})
+
+
 def of_anthropic() -> Iterator[Call]:
     hello = {"model": "claude-sonnet-4-5", "max_tokens": 100, **HI}
     tool = {"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}
@@ -229,6 +245,7 @@ def calls(gateway: Gateway) -> Iterator[Call]:
     """Requests that go well, each once the one before it was answered."""
     yield from of_openai()
     yield from of_responses(gateway)
+    yield from of_images(gateway)
     yield from of_anthropic()
     yield from of_gemini(gateway)
     yield from of_sessions(gateway)
@@ -252,9 +269,9 @@ def assert_described(gateway: Gateway, call: Call, reply: Reply) -> None:
     if "content" not in response:
         assert reply.body == b"", call
         return
-    described = (
-        response["content"].get(content_type) or response["content"][content_type.partition(";")[0]]
-    )
+    by_type = response["content"]
+    kinds = (content_type, content_type.partition(";")[0], "*/*")
+    described = next(by_type[kind] for kind in kinds if kind in by_type)
     if "x-event" in described:
         events = re.findall(r"^data: (.*)$", reply.body.decode(), re.MULTILINE)
         assert len(events) > 1

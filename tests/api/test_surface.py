@@ -71,7 +71,7 @@ def test_a_probe_by_head_learns_that_a_path_for_post_is_there(app: InProcess, pa
             "/audio/speech",
             "/audio/transcriptions",
             "/moderations",
-            "/images/generations",
+            "/images/variations",
         ),
         *("/conversations", "/completions", "/files", "/batches", "/fine_tuning/jobs"),
     ],

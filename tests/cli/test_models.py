@@ -123,7 +123,7 @@ def test_a_running_gateway_tells_what_its_accounts_have_met(
     told = {name: states(entry)["first"] for name, entry in found.items()}
     assert told == {
         **dict.fromkeys((model.id for model in BUILT_IN), "unknown"),
-        "gemini-auto": "automatic",
+        **dict.fromkeys(("gemini-auto", "gemini-imagen", "gemini-veo"), "automatic"),
         "gemini-3.8-flash": "taken",
         "gemini-2.5-flash": "refused",
         "gemini-9-neon": "refused",

@@ -42,12 +42,15 @@ def test_the_built_in_catalogue_is_the_documented_one() -> None:
         "gemini-2.5-pro",
         "gemini-2.5-flash",
         "gemini-2.5-flash-lite",
+        "gemini-imagen",
+        "gemini-veo",
     ]
     aliases = {
         "gemini-business",
         "gemini-flash-latest",
         "gemini-flash-lite-latest",
         "gemini-pro-latest",
+        "nano-banana",
     }
     assert built_in_names() == {*ids, *aliases}
 
@@ -61,6 +64,25 @@ def test_the_automatic_model_has_no_id_upstream_and_all_tools() -> None:
 @pytest.mark.parametrize("name", [None, ""])
 def test_a_request_without_a_model_gets_the_default(name: str | None) -> None:
     assert catalogue(default="gemini-2.5-pro").resolve(name).id == "gemini-2.5-pro"
+
+
+@pytest.mark.parametrize(
+    ("name", "id_", "quota", "tool"),
+    [
+        ("gpt-image-2.5", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("chatgpt-image-latest", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("dall-e-3", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("imagen-4.0-generate-001", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("veo-3.1-lite-generate", "gemini-veo", "videos", "videoGenerationSpec"),
+        ("gemini-auto-video", "gemini-auto", "videos", "videoGenerationSpec"),
+    ],
+)
+def test_names_of_models_that_make_media(name: str, id_: str, quota: str, tool: str) -> None:
+    model = catalogue().resolve(name)
+
+    assert (model.id, model.name_at(WIDGET)) == (id_, None)
+    assert (model.quota, model.tools) == (quota, (tool,))
+    assert model.makes_media
 
 
 def test_an_alias_is_its_model() -> None:

@@ -239,7 +239,10 @@ def test_each_account_is_asked_for_what_it_has_and_one_worker_reads_that_for_all
         assert configuration_read(gateway, "second")["models"] == 2
         newest = until_asked(gateway, upstream, "second", model="gemini-4-neon")
         older = [gateway.ask(model=name) for name in ("gemini-3.8-flash", "gemini-auto")]
-        models_of_all = ["gemini-auto", "gemini-3.8-flash", "painter", "gemini-4-neon"]
+        models_of_all = [
+            *("gemini-auto", "gemini-3.8-flash", "gemini-imagen", "gemini-veo", "painter"),
+            "gemini-4-neon",
+        ]
         until(lambda: all(listed(gateway) == models_of_all for _ in range(6)))  # in either worker
 
         assert all(reply.succeeded for reply in (drawn, newest, *older))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,12 +28,13 @@ from gbproxy.domain.events import (
     estimate_quarter_tokens,
     whole_tokens,
 )
+from gbproxy.domain.media import APART, IN_TEXT, MediaDelivery
 from gbproxy.shaping.transform import AnswerTransform
 
 PICTURE = FileOutput("image/png", "f1", "cat.png")
 CALL = ToolCallStarted(0, "c", "abcd")
 ARGUMENTS = ToolCallDelta(0, "abcdefgh")
-NAMED = "[The model made a file (cat.png, image/png), which cannot be passed on yet.]"
+NAMED = "[The model made a file (cat.png, image/png), which cannot be passed on.]"
 
 
 def shaped(*events: ChatEvent, **options: Any) -> list[ChatEvent | SessionNamed]:
@@ -101,7 +103,7 @@ def test_a_file_is_named_with_its_name_and_type() -> None:
 def test_a_file_without_a_name_is_named_by_its_type() -> None:
     file = FileOutput("video/mp4", data=b"x")
 
-    assert text_of(file) == "[The model made a file (video/mp4), which cannot be passed on yet.]\n"
+    assert text_of(file) == "[The model made a file (video/mp4), which cannot be passed on.]\n"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_thoughts_and_flushes_between_do_not_count_as_text() -> None:
     assert text_of(*events) == f"A\n{NAMED}\n"
 
 
-def test_no_file_object_and_no_other_change_comes_out() -> None:
+def test_no_file_without_a_way_to_the_client_comes_out() -> None:
     events = [Started("m"), ThoughtDelta("t"), PICTURE, FLUSH, Done()]
 
     assert shaped(*events) == [
@@ -144,6 +146,46 @@ def test_no_file_object_and_no_other_change_comes_out() -> None:
         FLUSH,
         Done(),
     ]
+
+
+def linked(file: FileOutput) -> FileOutput:
+    return replace(file, url="https://ai.example/media/t")
+
+
+def published(
+    *events: ChatEvent, delivery: MediaDelivery = IN_TEXT
+) -> list[ChatEvent | SessionNamed]:
+    return list(AnswerTransform().apply(stream(*events), linked, delivery))
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        (PICTURE, "![cat.png](https://ai.example/media/t)"),
+        (FileOutput("image/png", "f1"), "![image](https://ai.example/media/t)"),
+        (FileOutput("image/png", "f1", "a](x)\n<b>"), "![axb](https://ai.example/media/t)"),
+        (FileOutput("video/mp4", "f1"), "[video](https://ai.example/media/t)"),
+        (FileOutput("text/csv", "f1", "table.csv"), "[table.csv](https://ai.example/media/t)"),
+    ],
+)
+def test_a_file_is_markdown_and_an_event(file: FileOutput, line: str) -> None:
+    assert published(TextDelta("See:"), file) == [
+        TextDelta("See:"),
+        TextDelta(f"\n\n{line}\n"),
+        linked(file),
+    ]
+
+
+def test_a_file_stands_in_no_text_where_it_has_a_place_of_its_own() -> None:
+    film = FileOutput("video/mp4", "f2")
+
+    assert published(PICTURE, film, delivery=APART) == [linked(PICTURE), linked(film)]
+
+
+def test_what_came_with_its_bytes_is_in_no_text() -> None:
+    sent_along = FileOutput("image/png", data=b"png")
+
+    assert list(AnswerTransform().apply(stream(sent_along), lambda file: file)) == [sent_along]
 
 
 # Stop sequences

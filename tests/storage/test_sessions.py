@@ -512,3 +512,80 @@ def test_an_unopened_session_is_released_as_it_was(rows: SessionRows, clock: Clo
 
     assert rows.client_sessions(ALICE) == before
     assert isinstance(rows.claim_conversation(SOMEBODYS, ALICE), Claimed)
+
+
+# Links to a session's files
+
+
+def ends_by_expiry(rows: SessionRows, clock: Clock, session: Session) -> None:
+    commit(rows, clock, session)
+    clock.now += LIFE_S + 1
+    assert rows.mark_expired(clock()) == 1
+
+
+def ends_at_once(rows: SessionRows, clock: Clock, session: Session) -> None:
+    rows.mark_for_deletion(session)
+
+
+def ends_by_rollback(rows: SessionRows, clock: Clock, session: Session) -> None:
+    commit(rows, clock, session)
+    rows.rollback(session, NEXT_HEAD)
+
+
+def ends_with_its_worker(rows: SessionRows, clock: Clock, session: Session) -> None:
+    assert rows.reclaim_orphans(["worker-1"]) == 1
+
+
+@pytest.mark.parametrize(
+    "end", [ends_by_expiry, ends_at_once, ends_by_rollback, ends_with_its_worker]
+)
+def test_a_session_is_not_deleted_while_links_lead_into_it(
+    rows: SessionRows, clock: Clock, end: Callable[[SessionRows, Clock, Session], None]
+) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+    assert rows.keep_files(session, clock() + 86_400)
+    until = clock() + 86_400
+
+    end(rows, clock, session)
+
+    clock.now = until - 1
+    assert rows.due_deletions(9, ["anna"]) == []
+    assert rows.find(session.id) is not None
+    clock.now = until
+    [due] = rows.due_deletions(9, ["anna"])
+    assert due.name == "sessions/1"
+
+
+def test_a_link_that_has_expired_holds_no_session_up(rows: SessionRows, clock: Clock) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+    rows.keep_files(session, clock() + 60)
+    commit(rows, clock, session)
+
+    clock.now += LIFE_S + 1
+    rows.mark_expired(clock())
+
+    assert len(rows.due_deletions(9, ["anna"])) == 1
+
+
+def test_a_session_with_links_is_continued_no_longer_than_others(
+    rows: SessionRows, clock: Clock
+) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+    rows.keep_files(session, clock() + 86_400)
+    commit(rows, clock, session)
+
+    clock.now += LIFE_S + 1
+
+    assert rows.claim_history(NEXT_HEAD) is None
+
+
+def test_a_session_is_found_by_its_id_from_any_worker(
+    rows: SessionRows, others: SessionRows
+) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+
+    assert others.find(session.id) == session
+    assert others.find("unknown") is None
+    assert not others.keep_files(session, 1.0)
+    rows.remove(session)
+    assert others.find(session.id) is None

@@ -26,6 +26,7 @@ class Row:
     key_digest: bytes | None = None
     history_digest: bytes | None = None
     expires_at: float = 0.0
+    files_until: float = 0.0
 
 
 class MemoryRows:
@@ -143,6 +144,14 @@ class MemoryRows:
             row = self.rows.get(session.id)
             if row is not None and row.state == "idle" and row.history_digest == history_digest:
                 self._set(row, state="deleting")
+
+    def keep_files(self, session: Session, until: float) -> bool:
+        with self._called("keep_files"):
+            row = self.rows.get(session.id)
+            if row is None or row.state not in ("prewarmed", "running"):
+                return False
+            self._set(row, files_until=until)
+            return True
 
     def release(self, session: Session) -> None:
         with self._called("release"):

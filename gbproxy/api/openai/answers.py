@@ -48,11 +48,24 @@ class Annotation(AnswerModel):
     url_citation: UrlCitation
 
 
+class ImageUrl(AnswerModel):
+    """A link to the picture, or a data URL with its bytes."""
+
+    url: str
+
+
+class ChatImage(AnswerModel):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+    index: int
+
+
 class AnswerMessage(AnswerModel):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
     reasoning_content: str | None = None
+    images: list[ChatImage] | None = None
     annotations: list[Annotation] | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: FunctionCall | None = None
@@ -90,6 +103,7 @@ class Delta(AnswerModel):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
+    images: list[ChatImage] | None = None
     annotations: list[Annotation] | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: FunctionCall | None = None
@@ -111,6 +125,52 @@ class CompletionChunk(AnswerModel):
     model: str | None = None
     choices: list[ChunkChoice] | None = None
     usage: CompletionUsage | None = None
+    error: ErrorObject | None = None
+
+
+class MadeImage(AnswerModel):
+    """One of the two."""
+
+    url: str | None = None
+    b64_json: str | None = None
+
+
+class ImageUsage(AnswerModel):
+    """Estimated: a picture counts 1290 tokens, whatever its size."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_tokens_details: dict[Literal["text_tokens", "image_tokens"], int]
+    output_tokens_details: dict[Literal["text_tokens", "image_tokens"], int]
+    gbproxy_estimated: Literal[True]
+
+
+class Images(AnswerModel):
+    """`size`, `quality` and `background` as they were asked for; `output_format` as it came."""
+
+    created: int
+    data: list[MadeImage]
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str
+    usage: ImageUsage
+
+
+class ImageEvent(AnswerModel):
+    """The last event of each picture, which is its only one; or the error with which the stream
+    ends.
+    """
+
+    type: Literal["image_generation.completed", "image_edit.completed"] | None = None
+    created_at: int | None = None
+    b64_json: str | None = None
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    usage: ImageUsage | None = None
     error: ErrorObject | None = None
 
 

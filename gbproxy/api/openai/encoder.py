@@ -12,6 +12,7 @@ from gbproxy.api.format import encode_line, quote
 from gbproxy.api.openai import errors, url_citations
 from gbproxy.api.openai.request import ParsedCompletion
 from gbproxy.domain import jsontext
+from gbproxy.domain.base64_pieces import encoded
 from gbproxy.domain.events import (
     Answer,
     ChatEvent,
@@ -28,6 +29,7 @@ from gbproxy.domain.events import (
     ToolCallStarted,
     Usage,
 )
+from gbproxy.domain.media import is_image
 from gbproxy.errors import GatewayError
 
 
@@ -50,6 +52,7 @@ class CompletionEncoder:
         self._usage = Usage(0, 0)
         self._is_custom = False  # the call whose deltas arrive
         self._citations: list[Citation] = []
+        self._images = 0
         self.name("")
 
     def sibling(self, parsed: ParsedCompletion, index: int) -> CompletionEncoder:
@@ -96,9 +99,19 @@ class CompletionEncoder:
                 self._citations.append(event)
             case Done(reason):
                 return self.finish(reason) + self.end()
-            case FileOutput() | Flush():
-                pass  # files were named in the text
+            case FileOutput():
+                return self._image(event)
+            case Flush():
+                pass
         return b""
+
+    def _image(self, file: FileOutput) -> bytes:
+        """Other files stand in the text alone."""
+        if not is_image(file.mime_type):
+            return b""
+        entry = _image_entry(file, self._images)
+        self._images += 1
+        return self._chunk(b'{"images":[%b]}' % encode_line(entry))
 
     def finish(self, reason: FinishReason) -> bytes:
         """The last chunks of this choice."""
@@ -137,6 +150,9 @@ class CompletionEncoder:
         }
         if answer.thoughts:
             message["reasoning_content"] = answer.thoughts
+        images = [file for file in answer.files if is_image(file.mime_type)]
+        if images:
+            message["images"] = [_image_entry(file, i) for i, file in enumerate(images)]
         if sources := url_citations.render(answer.citations):
             message["annotations"] = sources
         if answer.tool_calls and self._has_functions:
@@ -198,6 +214,14 @@ def _call(call_id: str, name: str, text: str, *, is_custom: bool) -> dict[str, A
     if is_custom:
         return {"id": call_id, "type": "custom", "custom": {"name": name, "input": text}}
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def _image_entry(file: FileOutput, index: int) -> dict[str, Any]:
+    """As OpenRouter has them, which OpenAI's own chat completions do not."""
+    url = file.url
+    if file.data is not None:
+        url = f"data:{file.mime_type};base64,{b''.join(encoded(file.data)).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}, "index": index}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -22,6 +22,7 @@ ERRORS = ErrorFormat(
             "conversations",
             "embeddings",
             "audio",
+            "images",
             "moderations",
         )
         for prefix in ("/v1", "")

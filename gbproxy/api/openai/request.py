@@ -19,6 +19,7 @@ from gbproxy.api.openai.attachments import AttachmentReader
 from gbproxy.api.openai.messages import MessageBody, Reader
 from gbproxy.api.openai.tools import ToolReader
 from gbproxy.domain.chat import ChatRequest
+from gbproxy.domain.media import IN_TEXT, MediaDelivery
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.slices import Work
 from gbproxy.domain.tools import NO_TOOLS, Tools
@@ -37,10 +38,14 @@ class ParsedCompletion(ParsedChat):
 
 
 def parse(
-    body: dict[str, Any], principal: Principal = ANONYMOUS, *, max_file_bytes: int = 0
+    body: dict[str, Any],
+    principal: Principal = ANONYMOUS,
+    *,
+    max_file_bytes: int = 0,
+    media: MediaDelivery = IN_TEXT,
 ) -> ParsedCompletion:
-    """`max_file_bytes`: of each file. Raises BadRequest or RequestTooLarge, whose `param` names the
-    field that is wrong.
+    """`max_file_bytes`: of each file; `media`: how pictures are delivered. Raises BadRequest or
+    RequestTooLarge, whose `param` names the field that is wrong.
     """
     refuse_too_many(body, messages=MOST_MESSAGES, tools=MOST_TOOLS, functions=MOST_TOOLS)
     fields = validated(CompletionBody, body, _FIELD_NAMES)
@@ -56,6 +61,7 @@ def parse(
         principal=principal,
         is_streamed=bool(fields.stream),
         web_search=web_search.is_wanted(_web_search(fields), fields.tools, fields.tool_choice),
+        media=media,
     )
     if not _SHAPING.isdisjoint(fields.model_fields_set):  # most requests have none of them
         chat = _shaped(chat, fields, tools)

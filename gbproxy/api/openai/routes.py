@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
-from gbproxy.api.openai import agent_models, model_entry
+from gbproxy.api.openai import agent_models, images, model_entry
 from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, ModelList
 from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
@@ -33,7 +33,7 @@ _NOT_OFFERED = (
     "/v1/embeddings",
     "/v1/files",
     "/v1/fine_tuning/<path:rest>",
-    "/v1/images/<path:rest>",
+    "/v1/images/variations",
     "/v1/moderations",
 )
 
@@ -49,6 +49,7 @@ def blueprints(surface: Surface) -> Iterator[Blueprint]:
     """One for each label by which metrics and dashboards know the routes."""
     yield _chat(surface)
     yield from responses.blueprints(surface)
+    yield images.blueprint(surface)
     yield _not_offered(surface)
 
 
@@ -88,7 +89,7 @@ def models(surface: Surface) -> ModelViews:
 def _chat(surface: Surface) -> Blueprint:
     bp = Blueprint("openai_chat", __name__)
     bp.before_request(surface.check_limits)
-    read = partial(parse, max_file_bytes=surface.max_file_bytes)
+    read = partial(parse, max_file_bytes=surface.max_file_bytes, media=surface.images_in_chat)
 
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")

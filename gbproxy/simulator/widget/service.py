@@ -171,7 +171,8 @@ class WidgetService:
     def _other_page(self, request: Request, switches: WidgetSwitches) -> Script:
         media = _MEDIA.fullmatch(request.path)
         if media and media[1] in self.sessions.by_id:
-            return files.download(self.sessions.by_id[media[1]], media[2], switches)
+            session, wanted = self.sessions.by_id[media[1]], request.headers.get("range", "")
+            return files.download(session, media[2], switches, wanted)
         if request.path in ("/login", "/account-chooser"):
             return html_reply(200, "Sign in")
         return self._home(request, switches) or _not_found()
@@ -256,6 +257,9 @@ class WidgetService:
         return answer
 
     def _download(self, request: Request, account: Account, switches: WidgetSwitches) -> Script:
+        form = "download" if request.path.startswith("/download/") else "plain"
+        if switches.download_path not in ("both", form):
+            return _not_found()
         match = _DOWNLOAD.fullmatch(request.path)
         name = match[1] if match else ""
         session = self.sessions.find(name, account.csesidx, project_required=True)
@@ -265,7 +269,7 @@ class WidgetService:
         if switches.download_redirect and file_id in session.files:
             base = base_of(request, edition_of(account, switches).api_host, self._context.origin)
             return (Head(302, {"Location": f"{base}/_media/{session.id}/{file_id}"}), End())
-        return files.download(session, file_id, switches)
+        return files.download(session, file_id, switches, request.headers.get("range", ""))
 
 
 def _name(path: str) -> str:

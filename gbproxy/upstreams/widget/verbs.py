@@ -20,6 +20,7 @@ _WORDS = {
     "widgetListSessions": "listSessions",
     "widgetDeleteSession": "deleteSession",
     "widgetAddContextFile": "addContextFile",
+    "widgetListSessionFileMetadata": "listSessionFileMetadata",
     "lookupWidgetConfig": "lookupWidgetConfig",
 }
 

@@ -32,7 +32,13 @@ from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
-from gbproxy.upstreams.base import Capabilities, UpstreamRequest
+from gbproxy.upstreams.base import (
+    ByteRange,
+    Capabilities,
+    FileMetadata,
+    OpenFile,
+    UpstreamRequest,
+)
 from gbproxy.upstreams.decoding.objects import as_mapping, as_text
 from gbproxy.upstreams.stream_assist import google_errors
 from gbproxy.upstreams.stream_assist.answer_text import normalized_all
@@ -48,6 +54,7 @@ from gbproxy.upstreams.widget import (
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.bodies import WidgetSettings
 from gbproxy.upstreams.widget.context_files import FileBody
+from gbproxy.upstreams.widget.downloads import Downloads
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.widget.session_names import UNNAMED
 from gbproxy.upstreams.widget.tokens import FailedRenewals, TokenRetry
@@ -91,10 +98,12 @@ class Widget:
         self._settings = settings or WidgetSettings()
         self._hidden_headlines = normalized_all(self._settings.status_lines)
         self._failed_renewals = FailedRenewals(monotonic)
+        self._downloads = Downloads(client, auth, endpoints, self._call, meter)
         self.capabilities = Capabilities(
             sessions=True,
             roles=False,
             files_in=True,
+            media_out=True,
             prompt_max_chars=self._settings.prompt_max_chars,
         )
 
@@ -148,6 +157,14 @@ class Widget:
                 if blamed is error:
                     raise
                 raise blamed from error
+
+    def file_metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
+        return self._downloads.metadata(account, session, file_id)
+
+    def open_file(
+        self, account: Account, session: str, file_id: str, wanted: ByteRange
+    ) -> OpenFile:
+        return self._downloads.open(account, session, file_id, wanted)
 
     def probe(self, account: Account) -> None:
         """List one session: the cheapest call that refused credentials fail."""

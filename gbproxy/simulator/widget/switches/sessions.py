@@ -98,6 +98,19 @@ class FileSwitches(SwitchGroup):
         fact="the download answers with one redirect on the same origin",
         certainty="certain",
     )
+    download_path: str = switch(
+        "both",
+        "download",
+        "plain",
+        fact="files are there under `/download/v1alpha/…`, under `/v1alpha/…`, or under both",
+        certainty="certain",
+    )
+    download_ranges: bool = switch(
+        True,
+        False,
+        fact="raw media answer a Range with 206 and that part of them, or always as a whole",
+        certainty="unknown",
+    )
     user_file_origin: str = switch(
         "USER_PROVIDED",
         "USER_UPLOADED",
