@@ -13,7 +13,7 @@ import pytest
 
 from gbproxy import FunctionTool, load_settings, open_gateway
 from gbproxy.domain.principal import Principal, key_digest
-from gbproxy.simulator import answer
+from gbproxy.simulator import answer, policy_violation
 from tests.support.chats import accounts, topic, used_sessions
 from tests.support.serving import FORGETFUL, KEY, Front, SharedUpstream, serving
 from tests.support.surfaces import (
@@ -162,6 +162,20 @@ def test_an_answer_that_is_ended_by_its_limit_is_the_same_everywhere(
     assert_alike(said)
     assert said["library"].finish == "length"
     assert said["library"].text == "Once upon a time the"
+
+
+@streamed_or_not
+def test_an_answer_that_is_blocked_is_the_same_everywhere(
+    clients: Mapping[str, SurfaceClient], upstream: SharedUpstream, stream: bool
+) -> None:
+    ask = Ask(["Is it?"], stream=stream)
+
+    said = said_by_all(clients, upstream, ask, *policy_violation())
+
+    assert said.keys() == set(ALL)
+    assert_alike(said)
+    assert said["library"].finish == "content_filter"
+    assert said["library"].text
 
 
 @begun_by

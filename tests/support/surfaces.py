@@ -160,6 +160,12 @@ class OpenAI(HttpClient):
 
 
 class Gemini(HttpClient):
+    _REASONS: Mapping[str, str] = {
+        "STOP": "stop",
+        "MAX_TOKENS": "length",
+        "SAFETY": "content_filter",
+    }
+
     def path(self, ask: Ask) -> str:
         method = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
         return f"/v1beta/models/{MODEL}:{method}"
@@ -200,7 +206,7 @@ class Gemini(HttpClient):
         thoughts = usage.get("thoughtsTokenCount", 0)
         answered = usage.get("candidatesTokenCount", 0) + thoughts
         assert usage["totalTokenCount"] == usage["promptTokenCount"] + answered
-        reason = {"STOP": "stop", "MAX_TOKENS": "length"}[candidates[-1]["finishReason"]]
+        reason = self._REASONS[candidates[-1]["finishReason"]]
         return Said(
             "".join(part.get("text", "") for part in parts if not part.get("thought")),
             "".join(part.get("text", "") for part in parts if part.get("thought")),
@@ -216,6 +222,7 @@ class Anthropic(HttpClient):
         "end_turn": "stop",
         "max_tokens": "length",
         "tool_use": "tool_calls",
+        "refusal": "content_filter",
     }
 
     def path(self, ask: Ask) -> str:
