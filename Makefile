@@ -125,7 +125,7 @@ $(BENCH)/ready: requirements-bench.txt pyproject.toml
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The client for Python in an older major, which tests try beside the one in $(VENV).
+# Clients for Python in an older major, which tests try beside those in $(VENV).
 $(CLIENTS)/ready: requirements-clients.txt
 	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
 	@echo 'Making $(CLIENTS) with $(PYTHON) …'

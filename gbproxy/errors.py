@@ -268,7 +268,7 @@ class ToolCallMissing(UpstreamError):
 
 
 class StructuredOutputInvalid(UpstreamError):
-    """The model's answer is not the JSON that `response_format` asks for, and some of it may have
+    """The model's answer is not the JSON that the request asks for, and some of it may have
     been sent already.
     """
 

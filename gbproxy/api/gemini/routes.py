@@ -46,6 +46,7 @@ _PAGES = (
 )
 _SHARED = "/v1"  # where other APIs have models too
 
+_METHODS = ("generateContent", "streamGenerateContent", "countTokens", "editImage")
 # Programs try these, and are told so in place of a 404.
 _METHODS_NOT_OFFERED = (
     "asyncBatchEmbedContent",
@@ -65,6 +66,7 @@ def blueprints(surface: Surface) -> Iterator[Blueprint]:
     yield _tokens(surface)
     yield _models(surface)
     yield _not_offered(surface)
+    yield _probes()
 
 
 def models(surface: Surface) -> ModelViews:
@@ -221,11 +223,26 @@ def _not_offered(surface: Surface) -> Blueprint:
     return bp
 
 
-def _add(bp: Blueprint, method: str, view: Callable[..., Response]) -> None:
+def _probes() -> Blueprint:
+    """HEAD on a method of models, which would else ask for a model of that name."""
+    bp = Blueprint("gemini_probes", __name__)
+
+    @described(Operation(tag=_TAG, summary="Is there"))
+    def there(name: str) -> Response:
+        return Response(content_type="application/json", headers={"Allow": "OPTIONS, POST"})
+
+    for method in (*_METHODS, *_METHODS_NOT_OFFERED):
+        _add(bp, method, there, http_method="HEAD")
+    return bp
+
+
+def _add(
+    bp: Blueprint, method: str, view: Callable[..., Response], *, http_method: str = "POST"
+) -> None:
     """Add a method of models, under all prefixes."""
     for prefix in PREFIXES:
         path = f"{prefix}/models/<path:name>:{method}"
-        bp.add_url_rule(path, endpoint=f"{method}{prefix}", view_func=view, methods=["POST"])
+        bp.add_url_rule(path, endpoint=f"{method}{prefix}", view_func=view, methods=[http_method])
 
 
 def _add_resource(bp: Blueprint, path: str, view: Callable[..., Response]) -> None:

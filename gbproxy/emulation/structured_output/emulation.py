@@ -30,7 +30,7 @@ from gbproxy.emulation.structured_output.expectation import expected
 from gbproxy.emulation.structured_output.reader import JsonReader
 from gbproxy.errors import StructuredOutputInvalid
 
-REFUSAL = "The model did not give its answer in the form that response_format asks for."
+REFUSAL = "The model did not give its answer in the form that was asked for."
 
 
 class Step(Enum):
