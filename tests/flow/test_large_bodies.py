@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import MEASURED
 from tests.support.serving import Reply, Served
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[[str, object], None]
 
 SIZE = 30_000_000

@@ -30,6 +30,8 @@ from tests.support.serving import (
     serving,
 )
 
+pytestmark = pytest.mark.slow
+
 SERVE = (sys.executable, "-m", "gbproxy", "serve")
 ACCOUNT = {
     "SECURE_C_SES": "CSE.Ad0123456789",
