@@ -1,4 +1,5 @@
-"""gbproxy: an OpenAI-compatible gateway to the models behind your own Gemini Business account.
+"""gbproxy: a gateway to the models behind your own Gemini Business account, compatible with OpenAI,
+Anthropic and Google.
 
 As a library:
 
