@@ -121,7 +121,7 @@ def _function_call(said: Said) -> None:
 def _refusal(said: Said) -> None:
     choice = choice_of(said)
     assert (choice["text"], choice["finish_reason"]) == ("", "stop")
-    assert "response_format" in choice["refusal"]
+    assert "form that was asked for" in choice["refusal"]
 
 
 def _four(said: Said) -> None:
