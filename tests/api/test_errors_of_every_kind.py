@@ -59,11 +59,15 @@ def made(kind: type[GatewayError]) -> GatewayError:
     return kind("It cannot be.")
 
 
+ELSEWHERE = (
+    errors.ClientGone,  # nobody is left to be told
+    errors.PreviousResponseNotFound,  # of the Responses API alone
+)
 EVERY_ERROR = [
     made(kind)
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, GatewayError) and not name.startswith("_")
-    if kind is not errors.ClientGone  # nobody is left to be told
+    if kind not in ELSEWHERE
 ]
 
 
