@@ -14,12 +14,11 @@ RUN python -m venv --without-pip /opt/gbproxy
 COPY requirements.txt ./
 RUN pip --python /opt/gbproxy/bin/python install --only-binary :all: --require-hashes -r requirements.txt
 
-COPY pyproject.toml README.md LICENSE gunicorn.conf.py ./
+COPY pyproject.toml README.md LICENSE ./
 COPY gbproxy ./gbproxy
-# `gbproxy serve` takes gunicorn.conf.py from beside the package. What only building and testing need stays behind.
+# What only building and testing need stays behind.
 RUN pip --python /opt/gbproxy/bin/python install --no-deps --no-build-isolation . \
     && pip --python /opt/gbproxy/bin/python uninstall --yes flit-core \
-    && cp gunicorn.conf.py "$(/opt/gbproxy/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && find /opt/gbproxy/lib -type d -name tests -prune -exec rm -r {} + \
     && mkdir data
 

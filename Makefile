@@ -50,7 +50,7 @@ format: $(VENV)/dev ## put the code into its form
 
 lock: $(VENV)/bin/python ## compile requirements*.in into locks with hashes
 	$(PIP) uv
-	for name in requirements requirements-demo requirements-dev requirements-bench requirements-docs; do \
+	for name in requirements requirements-demo requirements-dev requirements-bench requirements-clients requirements-docs; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 			$$name.in --output-file $$name.txt || exit 1; done
@@ -62,6 +62,8 @@ docs: $(DOCS)/ready ## the documentation as a site in site/; a broken link fails
 
 docs-settings: $(VENV)/dev ## write docs/settings.md out of the code
 	@PYTHONPATH=. $(BIN)/python docs/settings_page.py
+
+CLIENTS := .venv-clients
 
 BENCH := .venv-bench
 
@@ -93,13 +95,21 @@ docker-run: ## the container, with .env's settings, on PORT (DOCKER_ARGS="-e NAM
 docker-check: ## the image, built and tried with buildah alone: no engine, no registry (apt: buildah runc debootstrap)
 	@$(PYTHON) tests/container/docker_check.py
 
-ci-deps: ## what tests need from beyond pip, by apt: curl, nginx, pgbouncer
-	@(PATH="$$PATH:/usr/sbin"; for name in curl nginx pgbouncer; do command -v $$name || exit 1; done) >/dev/null || { \
-		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends curl nginx-light pgbouncer; }
+NODE_CLIENTS := tests/clients/node
+
+ci-deps: ## what tests need beyond their environment: curl, nginx, pgbouncer and Node by apt, and further clients
+	@missing=$$(PATH="$$PATH:/usr/sbin"; for name in curl nginx pgbouncer node npm; do \
+		command -v $$name >/dev/null || echo $$name; done | sed 's/^nginx$$/nginx-light/; s/^node$$/nodejs/'); \
+	test -z "$$missing" || { sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; }
+	@$(MAKE) --no-print-directory $(NODE_CLIENTS)/node_modules/.package-lock.json $(CLIENTS)/ready
+
+$(NODE_CLIENTS)/node_modules/.package-lock.json: $(NODE_CLIENTS)/package-lock.json
+	@cd $(NODE_CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 clean: ## forget the virtual environment and every cache
-	rm -rf $(VENV) $(BENCH) $(DOCS) site bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH) $(CLIENTS) $(DOCS) $(NODE_CLIENTS)/node_modules site bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
@@ -113,6 +123,14 @@ $(BENCH)/ready: requirements-bench.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Clients for Python in an older major, which tests try beside those in $(VENV).
+$(CLIENTS)/ready: requirements-clients.txt
+	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo 'Making $(CLIENTS) with $(PYTHON) …'
+	@$(PYTHON) -m venv --clear $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # The site's own environment: nothing of the gateway runs in it.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, STATUS_LINES, AccountSettings, Settings
+from gbproxy.settings import LEGACY_IGNORED, STATUS_LINES, AccountSettings, Settings
 from gbproxy.settings.environment import ALIASES, IN_FILES, SECRETS
 from gbproxy.settings.loading import ACCOUNT_VARIABLES, VARIABLES
 
@@ -23,7 +23,7 @@ SECTIONS = {
     "Serving": (
         "HOST", "PORT", "API_KEYS", "ADMIN_KEY", "WEB_CONCURRENCY", "WORKER_CONNECTIONS",
         "GRACEFUL_TIMEOUT_S", "DRAIN_DELAY_S", "TRUSTED_PROXIES", "CORS_ORIGINS", "MAX_BODY_MB",
-        "MAX_ANSWER_MB", "METRICS_KEY", "LOG_LEVEL", "LOG_FORMAT",
+        "MAX_FILE_MB", "MAX_ANSWER_MB", "METRICS_KEY", "LOG_LEVEL", "LOG_FORMAT",
     ),
     "Accounts": (
         "SECURE_C_SES", "HOST_C_OSES", "CSESIDX", "CONFIG_ID", "ACCOUNTS", "MAX_ATTEMPTS",
@@ -33,7 +33,8 @@ SECTIONS = {
     "Limits": ("RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "REDIS_URL"),
     "Answers": (
         "DEFAULT_MODEL", "MODELS", "THOUGHTS", "STATUS_LINES", "HEARTBEAT_S", "SESSION_TIMEOUT",
-        "PROMPT_MAX_CHARS", "LANGUAGE_CODE", "TIME_ZONE",
+        "PROMPT_MAX_CHARS", "LANGUAGE_CODE", "TIME_ZONE", "PUBLIC_URL", "MEDIA_TTL_S",
+        "IMAGES_IN_CHAT",
     ),
     "Upstream": (
         "GEMINI_BUSINESS_URL", "API_BASE_URL", "PROXY", "CA_BUNDLE", "CONNECT_TIMEOUT_S",
@@ -99,11 +100,6 @@ These are accepted, do nothing, and are named in the log by `setting.ignored`: {
 
 These may be given as the path of a file that holds the value, under the name with `_FILE` at its
 end, such as `SECURE_C_SES_FILE`: {in_files}.
-
-## Accepted, without effect yet
-
-These names are reserved for what is not built; they are named by `setting.ignored` too, so that
-no one relies on a limit that does not exist: {not_yet}.
 """
 
 
@@ -154,15 +150,13 @@ def page() -> str:
     """The text of docs/settings.md. Raises KeyError for a section's setting that the code does not
     have.
     """
-    settings = {setting.name: setting for setting in documented() if setting.name not in RESERVED}
+    settings = {setting.name: setting for setting in documented()}
     tables = [
         _table(title, [settings.pop(name) for name in names]) for title, names in SECTIONS.items()
     ]
     if settings:
         raise KeyError(f"no section has {', '.join(settings)}: add it to SECTIONS")
-    closing = CLOSING.format(
-        do_nothing=_listed(LEGACY_IGNORED), in_files=_listed(IN_FILES), not_yet=_listed(RESERVED)
-    )
+    closing = CLOSING.format(do_nothing=_listed(LEGACY_IGNORED), in_files=_listed(IN_FILES))
     return "\n".join([OPENING, *tables, closing])
 
 

@@ -8,28 +8,47 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gbproxy.account_admin.importing import Hosts
+from gbproxy.accounts.model_cards import ModelCards
 from gbproxy.admin import install as admin
-from gbproxy.api import health, metrics, openai
+from gbproxy.api import (
+    anthropic,
+    description,
+    gemini,
+    health,
+    media,
+    metrics,
+    models,
+    native,
+    openai,
+)
 from gbproxy.api.format import Format, Surface
 from gbproxy.bootstrap import build
 from gbproxy.domain.account import Account
+from gbproxy.domain.media import IN_TEXT, MediaDelivery
 from gbproxy.domain.models import Model
+from gbproxy.outbound.fetch import FileFetcher
 from gbproxy.server import startup
 from gbproxy.services import Services
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.settings import Settings
 from gbproxy.upstreams.base import Upstream
-from gbproxy.web import auth, limits, middleware
+from gbproxy.web import auth, limits, middleware, openapi
 from gbproxy.web.cors import Cors
 from gbproxy.web.errors import ErrorFormats
 from gbproxy.web.secret_guard import SecretGuard
+from gbproxy.web.side_by_side import spawn
 from gbproxy.web.streaming import StreamResponder
 
 EXTENSION = "gbproxy"
 
 # A client format is a package below api/ and a line here. What belongs to none of them, such as
 # the admin API, tells errors as the first does.
-FORMATS = (openai.FORMAT,)
+FORMATS = (openai.FORMAT, anthropic.FORMAT, gemini.FORMAT, native.FORMAT)
+_IMAGES_IN_CHAT = {
+    "markdown": IN_TEXT,
+    "base64": MediaDelivery(images_in_text=False, image_bytes=True),
+    "both": MediaDelivery(image_bytes=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +73,7 @@ def create_app(
     models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
     formats: Sequence[Format] = FORMATS,
+    fetcher: FileFetcher | None = None,
 ) -> Flask:
     """The WSGI app. Without `settings` they come from the environment; mistakes in it end the
     process with status 2.
@@ -66,6 +86,8 @@ def create_app(
         accounts=accounts,
         models=models,
         prewarmed=prewarmed,
+        spawn=spawn,
+        fetcher=fetcher,
     )
     return app_over(services, formats)
 
@@ -96,16 +118,24 @@ def app_over(services: Services, formats: Sequence[Format] = FORMATS) -> Flask:
     surface = Surface(
         gateway=services.gateway,
         models=services.models,
+        model_cards=ModelCards(services.upstreams.capabilities),
+        client_sessions=services.client_sessions,
         responder=responder,
+        response_rows=services.storage.responses,
+        images_in_chat=_IMAGES_IN_CHAT[settings.images_in_chat],
+        max_file_bytes=int(settings.max_file_mb * 1024 * 1024),
         check_key=check_key,
         check_limits=limits.limit_check(check_key, services.limiter),
     )
     for each in formats:
         for blueprint in each.blueprints(surface):
             app.register_blueprint(blueprint)
+    app.register_blueprint(models.blueprint(surface, formats, error_formats))
+    app.register_blueprint(media.blueprint(services.linked_files, responder))
     app.register_blueprint(health.blueprint(services.pool.available_count, drain))
     _show_metrics(app, services)
     _administer(app, services)
+    app.register_blueprint(description.blueprint(lambda: openapi.document(app, error_formats)))
     return app
 
 
@@ -123,4 +153,4 @@ def _administer(app: Flask, services: Services) -> None:
     key, find_client = settings.admin_key.get_secret_value(), services.key_verifier.find
     guard = SecretGuard([key], "ADMIN_KEY", find_client)
     hosts = Hosts.of(settings.gemini_business_url, settings.api_base_url)
-    admin.install(app, guard, services.registry, services.api_keys, hosts)
+    admin.install(app, guard, services.registry, services.api_keys, services.model_reports, hosts)

@@ -1,23 +1,21 @@
 """From settings to services, each given what it needs: here their concrete classes are chosen.
 
-`build` starts nothing; `open_gateway` is for programs without a server.
+`build` starts nothing; `open_services` is for programs without a server.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TypeVar
 
 from gbproxy.account_admin.account_input import account_of
 from gbproxy.account_admin.credential_checks import CredentialChecks
+from gbproxy.account_admin.model_reports import ModelReports
 from gbproxy.account_admin.registry import AccountRegistry
-from gbproxy.account_admin.views import AccountStore
 from gbproxy.accounts.available_models import AvailableModels, configured_models
-from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.api_keys.registry import ApiKeys
@@ -27,38 +25,39 @@ from gbproxy.background.capability_reads import CapabilityReads
 from gbproxy.background.executor import BackgroundExecutor
 from gbproxy.background.leader import LeaderTasks
 from gbproxy.background.loop import BackgroundLoop
-from gbproxy.conversations import Conversations
+from gbproxy.conversations import ClientSessions, Conversations
 from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.models import Catalogue, Model
+from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.gateway import Gateway
+from gbproxy.gateway.answer_files import MediaOut
+from gbproxy.gateway.files import FileTransfer
+from gbproxy.gateway.side_by_side import Spawn, in_thread
+from gbproxy.media.files import LinkedFiles
+from gbproxy.media.links import MediaLinks
 from gbproxy.observability.meter import SILENT, Meter
 from gbproxy.outbound import HttpClient, Timeouts
+from gbproxy.outbound.attachments import fetched
+from gbproxy.outbound.fetch import FileFetcher
 from gbproxy.rate_limits import open_store
 from gbproxy.rate_limits.limiter import Limiter, Rules
-from gbproxy.services import Services, Storage
+from gbproxy.services import Services, Storage, open_storage
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT, SessionPool
 from gbproxy.settings import Settings
 from gbproxy.settings.network import outlives_the_process
 from gbproxy.storage import prepare, temporary
-from gbproxy.storage.account_health import AccountHealthRows, CheckStore, SupportRows
-from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
-from gbproxy.storage.api_keys import ApiKeyStore
-from gbproxy.storage.database import Database
-from gbproxy.storage.encryption import Cipher
-from gbproxy.storage.sessions import SessionRows
-from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
-from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
 from gbproxy.upstreams.base import Upstream
 from gbproxy.upstreams.registry import Upstreams
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.bodies import WidgetSettings
-from gbproxy.upstreams.widget.credential import WidgetCredential
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.tokens import SharedCredentials
 from gbproxy.upstreams.widget.widget import Widget
 
 _DELETIONS_AT_ONCE = 32
+_MOST_LINKED_FILES = 3  # of one request, if they are as large as MAX_FILE_MB
 
 Client = TypeVar("Client", bound=HttpClient)
 
@@ -70,17 +69,22 @@ def build(
     accounts: Collection[Account] = (),
     models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
+    spawn: Spawn = in_thread,
+    fetcher: FileFetcher | None = None,
+    emulation: Callable[[ChatRequest], RequestEmulation] = RequestEmulation,
 ) -> Services:
     """Make the services and start nothing.
 
     `upstreams`, by name: beside the widget, or in its place; `accounts` and `models`: beside those
-    of the settings; `prewarmed`: sessions kept ready for each account in use.
+    of the settings; `prewarmed`: sessions kept ready for each account in use; `spawn`: runs what a
+    request does side by side; `fetcher`: of the files that clients link to; `emulation`: makes that
+    of each request, and may keep it to look at.
     """
     if settings.upstream_session != "create":
         prewarmed = 0  # the first question makes the session: there is no call to save
     catalogue = Catalogue(settings.default_model, configured_models(settings.models, models))
     meter = _meter(settings, catalogue)
-    storage = _storage(settings, meter)
+    storage = open_storage(settings, meter)
     outbound, endpoints = make_client(settings, HttpClient), EndpointMap.from_settings(settings)
     sign_in = WidgetAuth(
         outbound, endpoints, tokens=storage.tokens, cookies=storage.cookies, meter=meter
@@ -133,6 +137,7 @@ def build(
         probe=credential_checks.probe,
         reclaim_abandoned=partial(temporary.reclaim_abandoned, storage.sessions),
         read_capabilities=capability_reads.read_due,
+        trim_responses=storage.responses.trim,
     )
     background = BackgroundLoop(
         storage.sessions,
@@ -163,6 +168,11 @@ def build(
     )
     limiter = _limiter(settings, meter)
     account_probes = AccountProbes(pool, credential_checks.probe)
+    links = MediaLinks(
+        settings.encryption_keys or [secrets.token_urlsafe(32)],
+        settings.media_ttl_s,
+        settings.public_url,
+    )
     gateway = Gateway(
         available,
         pool,
@@ -170,11 +180,14 @@ def build(
         conversations,
         session_pool,
         limiter,
+        _file_transfer(settings, fetcher, spawn),
+        media=MediaOut(links, int(settings.max_file_mb * 1024 * 1024), spawn),
         show_thoughts=settings.thoughts == "show",
         max_attempts=settings.max_attempts,
         suspect=account_probes.request,
         record_activity=background.record_activity,
         request_timeout_s=settings.request_timeout_s,
+        emulation=emulation,
     )
     return Services(
         settings=settings,
@@ -186,11 +199,24 @@ def build(
         support=support,
         pool=pool,
         registry=registry,
+        model_reports=ModelReports(
+            catalogue,
+            available,
+            support,
+            pool.accounts,
+            sync=(registry.pull_changes, support.sync),
+        ),
         key_verifier=key_verifier,
         api_keys=api_keys,
         limiter=limiter,
         conversations=conversations,
+        client_sessions=ClientSessions(
+            storage.sessions, session_timeout_s=settings.session_timeout
+        ),
         gateway=gateway,
+        linked_files=LinkedFiles(
+            links, storage.sessions, pool.accounts, answering, key_verifier.has_digest
+        ),
         background=background,
         account_probes=account_probes,
         capability_reads=capability_reads,
@@ -203,14 +229,19 @@ def make_client(settings: Settings, kind: type[Client]) -> Client:
         timeouts=Timeouts(
             settings.connect_timeout_s, settings.read_timeout_s, settings.request_timeout_s
         ),
-        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        proxy=_proxy(settings),
         ca_bundle=settings.ca_bundle,
         pool_size=settings.worker_connections,
     )
 
 
 @contextmanager
-def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services]:
+def open_services(
+    settings: Settings,
+    *,
+    prewarmed: int = 0,
+    emulation: Callable[[ChatRequest], RequestEmulation] = RequestEmulation,
+) -> Iterator[Services]:
     """The services in this process, without a server, on the settings' database or a private one.
 
     Not patched by gevent: what runs between requests are threads, once `background.start` is
@@ -221,7 +252,7 @@ def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[Services
         prepare.prepare(url, settings.encryption_keys)
     else:
         settings = settings.model_copy(update={"database_url": None})
-    with closing(build(settings, prewarmed=prewarmed)) as services:
+    with closing(build(settings, prewarmed=prewarmed, emulation=emulation)) as services:
         yield services
 
 
@@ -231,36 +262,6 @@ def _meter(settings: Settings, catalogue: Catalogue) -> Meter:
     from gbproxy.observability.metrics import Metrics
 
     return Metrics(model.id for model in catalogue.all())
-
-
-def _storage(settings: Settings, meter: Meter) -> Storage:
-    if settings.database_url is None:
-        database = prepare.private_database(meter)
-    else:
-        database = Database(
-            settings.database_address, temporary=settings.database_is_temporary, meter=meter
-        )
-    worker_id = WorkerId()
-    cipher = Cipher(settings.encryption_keys or [secrets.token_urlsafe(32)])
-    accounts = AccountStore(
-        StoredAccounts(database, cipher, time.time, {WIDGET: WidgetCredential.from_json}),
-        EnabledOverrides(database),
-        ChangeCounter(database),
-        CheckStore(database, time.time),
-        AccountHealthRows(database, time.time, AccountHealth),
-        WorkerRegistry(database, time.time, worker_id),
-    )
-    return Storage(
-        database,
-        accounts,
-        SupportRows(database),
-        TokenRows(database, cipher),
-        CookieRows(database, cipher),
-        SessionRows(database, time.time, worker_id),
-        LeaderLeases(database, time.time, worker_id),
-        ApiKeyStore(database),
-        worker_id,
-    )
 
 
 def _pool(
@@ -287,6 +288,17 @@ def _session_cleanup(storage: Storage, upstreams: Upstreams, pool: Pool) -> Sess
         BackgroundExecutor(width=_DELETIONS_AT_ONCE),
         is_refused=lambda account: account in pool.rejected(),
     )
+
+
+def _file_transfer(settings: Settings, fetcher: FileFetcher | None, spawn: Spawn) -> FileTransfer:
+    fetcher = fetcher or FileFetcher(proxy=_proxy(settings), ca_bundle=settings.ca_bundle)
+    most_bytes = int(settings.max_file_mb * 1024 * 1024)
+    fetch = partial(fetched, fetcher=fetcher, max_bytes=most_bytes)
+    return FileTransfer(fetch, _MOST_LINKED_FILES * most_bytes, spawn)
+
+
+def _proxy(settings: Settings) -> str | None:
+    return settings.proxy.get_secret_value() if settings.proxy else None
 
 
 def _limiter(settings: Settings, meter: Meter) -> Limiter:

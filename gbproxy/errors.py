@@ -91,6 +91,19 @@ class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
 
+class PreviousResponseNotFound(BadRequest):
+    """Unknown, expired, deleted or another key's, or a response before it is."""
+
+    code = "previous_response_not_found"
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            f"there is no response {response_id[:100]!r} (any more), or not all of those before it:"
+            " send the whole history as input, without previous_response_id",
+            param="previous_response_id",
+        )
+
+
 class Unauthenticated(GatewayError):
     status, code = 401, "invalid_api_key"
 
@@ -110,7 +123,8 @@ class ConversationNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__(
-            "there is no conversation of this id (any more): send the whole history, without the id"
+            "there is no conversation of this id (any more): begin a new one, or send the whole"
+            " history without the id"
         )
 
 
@@ -247,6 +261,16 @@ class QuotaExhausted(_Pausing):
         super().__init__(message, param=param, retry_after=retry_after)
         self.is_daily = is_daily
         self.media = media
+
+
+class ToolCallMissing(UpstreamError):
+    """The request requires a tool call, and the model wrote none, also when asked once more."""
+
+
+class StructuredOutputInvalid(UpstreamError):
+    """The model's answer is not the JSON that the request asks for, and some of it may have
+    been sent already.
+    """
 
 
 class CredentialRefused(UpstreamError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from gbproxy.domain.account import WIDGET, Account, Credential
 from gbproxy.errors import BadRequest
@@ -19,6 +19,13 @@ from gbproxy.settings.entries import (
     names_two_config_ids,
 )
 from gbproxy.upstreams.widget.credential import WidgetCredential
+
+
+class AccountBody(AccountSettings):
+    """An account. An empty optional field is removed; unknown ones are passed over."""
+
+    team_id: str | None = Field(None, description="another name of `config_id`")
+    is_active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

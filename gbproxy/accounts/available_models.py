@@ -36,6 +36,8 @@ def configured_models(
             k: v for k, v in fields.items() if v is not None or k in ("upstream", "successor")
         }
         model = models.get(change.id, Model(change.id, {WIDGET: change.id}))
+        if "aliases" in fields:  # built-in ones cannot be named again
+            fields["aliases"] = (*model.aliases, *fields["aliases"])
         if "upstream" in fields:
             fields["names"] = {**model.names, WIDGET: fields.pop("upstream")}
         if "successor" in fields:
@@ -90,15 +92,15 @@ class AvailableModels:
             raise no_such(name)
         return model
 
+    def get_with_suffix(self, name: str) -> Model:
+        """As `get`; the name may end in a suffix that narrows the model's tools."""
+        return self._catalogue.with_suffix(name, self._listed) or self.get(name)
+
     def resolve(self, name: str | None) -> Model:
         """The model that answers a request for `name`, see `Catalogue.resolve`. Raises
         ModelNotFound.
         """
-        if name and self._catalogue.find(name) is None:
-            listed = self._listed(name)
-            if listed is not None:
-                return listed
-        return self._catalogue.resolve(name)
+        return self._catalogue.resolve(name, self._listed)
 
     def counted_as(self, model: Model) -> str:
         """The id under which limits count a model. All names that clients have made up are one."""
@@ -137,9 +139,11 @@ class AvailableModels:
 
 def _may_have(upstream: str, known: AccountCapabilities | None, model: Model) -> bool:
     """True when an account may have a model: one whose configuration is not known, or lists
-    nothing, may have all that its upstream serves.
+    nothing, may have all that its upstream serves, but for models whose tool is switched off.
     """
     if not model.is_served_by(upstream):
+        return False
+    if known is not None and not model.essential_tools.isdisjoint(known.tools_off):
         return False
     name = model.name_at(upstream)
     return name is None or known is None or not known.listed or name in known.listed

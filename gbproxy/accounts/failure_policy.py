@@ -24,7 +24,9 @@ from gbproxy.errors import (
     QuotaExhausted,
     RequestRefused,
     SessionGone,
+    StructuredOutputInvalid,
     TokenRefused,
+    ToolCallMissing,
     UpstreamBroken,
     UpstreamError,
     UpstreamGaveUp,
@@ -89,6 +91,9 @@ POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
     BadRequest: FailurePolicy(Retry.NEVER),
     RequestRefused: FailurePolicy(Retry.NEVER),
     AnswerTooLarge: FailurePolicy(Retry.NEVER),  # the next attempt would bring the same
+    # The model's doing, not the account's.
+    StructuredOutputInvalid: FailurePolicy(Retry.NEVER),
+    ToolCallMissing: FailurePolicy(Retry.NEVER),
     UpstreamOverloaded: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=OVERLOAD),
     QuotaExhausted: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=QUOTA),
     CredentialRefused: FailurePolicy(Retry.OTHER_ACCOUNT, quarantines=True),

@@ -110,6 +110,20 @@ class ModelSupport:
         """The live configuration of each account; None where it was never read."""
         return [self._capabilities.get(account.account_key) for account in accounts]
 
+    def tried(self, account: Account) -> dict[str, Finding]:
+        """What still counts of the models that it was asked for, by upstream id: they were taken,
+        doubted or refused.
+        """
+        prefix, key = _model(""), account.account_key
+        with self._lock:
+            found = tuple(self._findings.get(key, {}).values())
+        return {
+            each.subject.removeprefix(prefix): each
+            for each in found
+            if each.subject.startswith(prefix)
+            and self._verdict(key, each.subject) not in (None, "forgotten")
+        }
+
     def _tools_off(self, account_key: str) -> frozenset[Tool]:
         capabilities = self._capabilities.get(account_key, NOTHING_SAID)
         verdicts = (

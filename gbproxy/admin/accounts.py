@@ -14,45 +14,88 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, ConfigDict, Field
 
+from gbproxy.account_admin.account_input import AccountBody
 from gbproxy.account_admin.import_accounts import Import, import_accounts
 from gbproxy.account_admin.importing import OPTIONAL, WHERE, Hosts, find
 from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountRecord, CredentialStatus
-from gbproxy.errors import BadRequest
+from gbproxy.admin.answers import (
+    DELETED,
+    TAG,
+    AccountEntry,
+    AccountList,
+    CredentialCheck,
+    CredentialChecks,
+    ImportAnswer,
+)
 from gbproxy.web.body import json_body, run_in_thread
+from gbproxy.web.operations import Operation, described
+from gbproxy.web.validation import validated
 
 
 def blueprint(registry: AccountRegistry) -> Blueprint:
     bp = Blueprint("admin_accounts", __name__, url_prefix="/api/admin/accounts")
 
     @bp.get("")
+    @described(Operation(tag=TAG, summary="All accounts", answers={200: (AccountList,)}))
     def list_all() -> Response:
         return jsonify(accounts=[_entry(account) for account in registry.list()])
 
     @bp.post("")
+    @described(
+        Operation(
+            tag=TAG, summary="Add an account", answers={201: (AccountEntry,)}, request=AccountBody
+        )
+    )
     def add() -> ResponseReturnValue:
         return jsonify(_entry(registry.add(json_body()))), 201
 
     # The name of an account of the environment is its id, and may contain slashes.
     @bp.get("/<path:account_id>")
+    @described(Operation(tag=TAG, summary="One account", answers={200: (AccountEntry,)}))
     def show(account_id: str) -> Response:
         return jsonify(_entry(registry.get(account_id)))
 
     @bp.put("/<path:account_id>")
+    @described(
+        Operation(
+            tag=TAG,
+            summary="Change an account",
+            answers={200: (AccountEntry,)},
+            request=AccountBody,
+            is_partial=True,
+        )
+    )
     def change(account_id: str) -> Response:
         return jsonify(_entry(registry.change(account_id, json_body())))
 
     @bp.delete("/<path:account_id>")
+    @described(Operation(tag=TAG, summary="Remove an account", answers=DELETED))
     def remove(account_id: str) -> ResponseReturnValue:
         registry.remove(account_id)
         return "", 204
 
     @bp.post("/<path:account_id>/check")
+    @described(
+        Operation(
+            tag=TAG,
+            summary="Ask the upstream now whether the credentials are good",
+            answers={200: (CredentialCheck,)},
+        )
+    )
     def check(account_id: str) -> Response:
         return jsonify(_status(registry.check(account_id)))
 
     @bp.post("/<path:account_id>/clear-cooldown")
+    @described(
+        Operation(
+            tag=TAG,
+            summary="Let the account be asked again at once",
+            answers={200: (AccountEntry,)},
+        )
+    )
     def clear_cooldown(account_id: str) -> Response:
         return jsonify(_entry(registry.clear_cooldown(account_id)))
 
@@ -64,6 +107,11 @@ def cookies_blueprint(registry: AccountRegistry) -> Blueprint:
     bp = Blueprint("admin_cookies", __name__)
 
     @bp.get("/api/cookies/status")
+    @described(
+        Operation(
+            tag=TAG, summary="The last check of each account", answers={200: (CredentialChecks,)}
+        )
+    )
     def status() -> Response:
         return jsonify(accounts=[_status(check) for check in registry.checks()])
 
@@ -92,6 +140,16 @@ def _status(check: CredentialStatus) -> dict[str, Any]:
     }
 
 
+class ImportBody(BaseModel):
+    """`text`: whatever was pasted; `url`: the address of the page, where the text has it not."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    text: str | None = None
+    url: str | None = None
+    dry_run: bool = Field(False, description="nothing is stored")
+
+
 def imports_blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
     """Makes accounts of text that was copied out of a browser or another gateway. The answer has no
     secret, only the names of the fields that were found.
@@ -99,13 +157,19 @@ def imports_blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
     bp = Blueprint("admin_imports", __name__, url_prefix="/api/admin/accounts")
 
     @bp.post("/import")
+    @described(
+        Operation(
+            tag=TAG,
+            summary="Make accounts of text copied from a browser or another gateway",
+            answers={200: (ImportAnswer,)},
+            request=ImportBody,
+        )
+    )
     def import_() -> Response:
-        body = json_body()
-        text, url, dry_run = _text(body, "text"), _text(body, "url"), body.get("dry_run", False)
-        if not isinstance(dry_run, bool):
-            raise BadRequest("dry_run must be true or false", param="dry_run")
+        body = validated(ImportBody, json_body(), ImportBody.model_fields)
+        dry_run = body.dry_run
         # Megabytes take a part of a second.
-        found = run_in_thread(partial(find, text, url, hosts))
+        found = run_in_thread(partial(find, body.text or "", body.url or "", hosts))
         return jsonify(
             _import_answer(
                 import_accounts(registry, found, dry_run=dry_run), found.warnings, dry_run
@@ -113,13 +177,6 @@ def imports_blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
         )
 
     return bp
-
-
-def _text(body: dict[str, Any], field: str) -> str:
-    value = body.get(field) if body.get(field) is not None else ""
-    if not isinstance(value, str):
-        raise BadRequest(f"{field} must be a text", param=field)
-    return value
 
 
 def _import_answer(

@@ -6,8 +6,9 @@ from flask import Flask, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from gbproxy.account_admin.importing import Hosts
+from gbproxy.account_admin.model_reports import ModelReports
 from gbproxy.account_admin.registry import AccountRegistry
-from gbproxy.admin import accounts, keys
+from gbproxy.admin import accounts, keys, models
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.web.secret_guard import SecretGuard
 
@@ -19,6 +20,7 @@ def install(
     guard: SecretGuard,
     registry: AccountRegistry,
     api_keys: ApiKeys,
+    model_reports: ModelReports,
     hosts: Hosts,
 ) -> None:
     """Give the app the routes that the key of `guard` opens."""
@@ -27,6 +29,7 @@ def install(
         accounts.cookies_blueprint(registry),
         accounts.imports_blueprint(registry, hosts),
         keys.blueprint(api_keys),
+        models.blueprint(model_reports),
     ):
         blueprint.before_request(guard.check)
         app.register_blueprint(blueprint)

@@ -10,24 +10,34 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
+from gbproxy.admin.answers import DELETED, TAG, KeyList, NewKey
+from gbproxy.api_keys.key_input import KeyInput
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.domain.principal import ApiKey
 from gbproxy.web.body import json_body
+from gbproxy.web.operations import Operation, described
 
 
 def blueprint(api_keys: ApiKeys) -> Blueprint:
     bp = Blueprint("admin_keys", __name__, url_prefix="/api/admin/keys")
 
     @bp.get("")
+    @described(Operation(tag=TAG, summary="All stored client keys", answers={200: (KeyList,)}))
     def list_all() -> Response:
         return jsonify(keys=[entry(key) for key in api_keys.list()])
 
     @bp.post("")
+    @described(
+        Operation(
+            tag=TAG, summary="Create a client key", answers={201: (NewKey,)}, request=KeyInput
+        )
+    )
     def create() -> ResponseReturnValue:
         made, key = api_keys.create(json_body())
         return jsonify({**entry(made), "key": key}), 201
 
     @bp.delete("/<key_id>")
+    @described(Operation(tag=TAG, summary="Revoke a client key", answers=DELETED))
     def revoke(key_id: str) -> ResponseReturnValue:
         api_keys.revoke(key_id)
         return "", 204

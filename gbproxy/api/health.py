@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
+from typing import Literal
 
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from gbproxy import __version__
+from gbproxy.version import __version__
+from gbproxy.web.operations import AnswerModel, Operation, described
+
+
+class Index(AnswerModel):
+    name: str
+    version: str
+    description: str
+    endpoints: list[str]
+
+
+class Liveness(AnswerModel):
+    status: Literal["healthy"]
+    version: str
+
+
+class Readiness(AnswerModel):
+    """`usable_accounts`: those that can be asked now."""
+
+    status: Literal["healthy", "draining"]
+    version: str
+    usable_accounts: int
 
 
 class Drain:
@@ -30,6 +52,7 @@ def blueprint(usable_accounts: Callable[[], int], drain: Drain) -> Blueprint:
     bp = Blueprint("health", __name__)
 
     @bp.get("/")
+    @described(Operation(tag="Health", summary="What this is", answers={200: (Index,)}))
     def index() -> Response:
         return jsonify(
             name="gbproxy",
@@ -37,15 +60,25 @@ def blueprint(usable_accounts: Callable[[], int], drain: Drain) -> Blueprint:
             description=(
                 "An OpenAI-compatible gateway to the models behind a Gemini Business account"
             ),
-            endpoints=["POST /v1/chat/completions", "GET /v1/models", "GET /health"],
+            endpoints=["POST /v1/chat/completions", "GET /v1/models", "GET /health", "GET /docs"],
         )
 
     @bp.get("/health")
     @bp.get("/livez")
+    @described(
+        Operation(tag="Health", summary="Whether the process serves", answers={200: (Liveness,)})
+    )
     def live() -> Response:
         return jsonify(status="healthy", version=__version__)
 
     @bp.get("/readyz")
+    @described(
+        Operation(
+            tag="Health",
+            summary="Whether requests should be sent here",
+            answers={200: (Readiness,), 503: (Readiness,)},
+        )
+    )
     def ready() -> ResponseReturnValue:
         facts = {"version": __version__, "usable_accounts": usable_accounts()}
         if drain.has_begun():

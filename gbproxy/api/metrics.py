@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from gbproxy.errors import NotFound
 from gbproxy.observability.meter import Meter
 from gbproxy.web.body import run_in_thread
+from gbproxy.web.operations import Operation, described
 from gbproxy.web.secret_guard import SecretGuard
 
 PATH = "/metrics"
@@ -20,6 +21,12 @@ def blueprint(meter: Meter, guard: SecretGuard | None) -> Blueprint:
     bp.before_request(_hidden if guard is None else guard.check)
 
     @bp.get(PATH)
+    @described(
+        Operation(
+            tag="Health", summary="Figures for Prometheus", answers={200: ()},
+            content_type=CONTENT_TYPE,
+        )
+    )  # fmt: skip
     def page() -> Response:
         text = run_in_thread(meter.collect())  # hundreds of lines for each worker
         return Response(text, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})

@@ -49,20 +49,31 @@ class KeyVerifier:
         """The principal of a key. Raises Unauthenticated; StorageUnavailable for an unknown key
         while the database is away.
         """
-        presented = key_digest(key)
-        own = self._own.get(presented)
+        return self.find_by_digest(key_digest(key))
+
+    def find_by_digest(self, digest: bytes) -> Principal:
+        """As `find`, for a key of which only the digest is known."""
+        own = self._own.get(digest)
         if own is not None:
             return own
-        stored = self._stored.get(presented)
+        stored = self._stored.get(digest)
         if stored is None:
             self._refresh_unknown()
-            stored = self._stored.get(presented)
+            stored = self._stored.get(digest)
         if stored is None:
             # Clients look for these words.
             raise Unauthenticated("Incorrect API key provided")
         if stored.has_expired(self._clock()):
             raise Unauthenticated("Incorrect API key provided: it has expired")
         return Principal(stored.digest, stored.id, stored.policy)
+
+    def has_digest(self, digest: bytes) -> bool:
+        """True if there is a valid key of this digest. Raises StorageUnavailable as `find` does."""
+        try:
+            self.find_by_digest(digest)
+        except Unauthenticated:
+            return False
+        return True
 
     def pull_changes(self) -> None:
         """Read the keys again if a worker has created or revoked one; called twice a second.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
@@ -30,10 +31,12 @@ DEAD_AFTER_S = 15.0
 _MAX_GAP_S = 5.0  # between two looks: after a longer one no worker has been watched
 _LEASE = "leader"
 _LEASE_S = 5.0
+_RENEWED_S = 1.0  # between renewals of the lease
 _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; the upstream's hold for 240
 _SIGN_IN_PAUSE_S = 15.0  # after a failed sign-in
 _PROBE_S = (150.0, 240.0)
 _ABANDONED_S = 10.0  # between looks for abandoned temporary databases
+_TRIM_S = 30.0  # between looks for stored responses that are over
 
 
 class LeaderTasks:
@@ -54,6 +57,7 @@ class LeaderTasks:
         probe: Callable[[Account], None],
         reclaim_abandoned: Callable[[Collection[str]], None] = lambda identities: None,
         read_capabilities: Callable[[Iterable[Account], float], None] = lambda accounts, now: None,
+        trim_responses: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,7 +66,8 @@ class LeaderTasks:
 
         `reclaim_abandoned`: marks the sessions of these upstream identities that killed servers on
         this machine have left. `read_capabilities`: reads the live configurations that are due, in
-        the background. `clock`: Unix seconds.
+        the background. `trim_responses`: removes stored responses that have expired, or are more
+        than a key may have. `clock`: Unix seconds.
         """
         self._leases = leases
         self._workers = workers
@@ -74,9 +79,11 @@ class LeaderTasks:
         self._probe = probe
         self._reclaim_abandoned = reclaim_abandoned
         self._read_capabilities = read_capabilities
+        self._trim_responses = trim_responses
         self._clock = clock
         self._monotonic = monotonic
         self._abandoned_at = monotonic()
+        self._trim_at = monotonic()
         self._failures = FailureDetector(monotonic)
         self._probe_at: dict[Account, float] = {}
         # by account key: the age at which its token is refreshed, drawn once per token
@@ -84,6 +91,7 @@ class LeaderTasks:
         self._sign_in_at: dict[str, float] = {}  # by account id, after a failed sign-in
         self._busy: set[str] = set()  # ids of accounts that have a job
         self._lease = ""
+        self._acquired_at = -math.inf
 
     def run(self, uses: Mapping[str, AccountUse]) -> None:
         """Run what is due, if this worker holds the lease or gets it. `uses`: by account id.
@@ -91,7 +99,7 @@ class LeaderTasks:
         Raises StorageUnavailable.
         """
         self._name_lease()
-        if not self._leases.acquire(self._lease, _LEASE_S):
+        if not self._leads():
             self._failures.reset()
             return
         now = self._clock()
@@ -103,6 +111,7 @@ class LeaderTasks:
             self.reclaim(dead)
         self._reclaim_abandoned_if_due()
         self._cleanup.run_due()
+        self._trim_responses_if_due()
         active = self._active_accounts(uses, now)
         self._refresh_tokens(active, now)
         self._probe_refused(uses, now)
@@ -118,6 +127,7 @@ class LeaderTasks:
 
     def resign(self) -> None:
         """Release the lease, so that another worker leads at once. Raises StorageUnavailable."""
+        self._acquired_at = -math.inf
         if self._lease:
             self._leases.release(self._lease)
 
@@ -131,6 +141,16 @@ class LeaderTasks:
             self.resign()
             self._lease = lease
 
+    def _leads(self) -> bool:
+        """True while this worker has the lease, which it takes when it is free."""
+        now = self._monotonic()
+        if now - self._acquired_at >= _RENEWED_S:
+            self._acquired_at = -math.inf
+            if not self._leases.acquire(self._lease, _LEASE_S):
+                return False
+            self._acquired_at = now
+        return True
+
     def _reclaim_abandoned_if_due(self) -> None:
         # Repeatedly: the workers of a killed arbiter live on for a while, so their sessions may be
         # abandoned after our start.
@@ -139,6 +159,11 @@ class LeaderTasks:
             self._reclaim_abandoned(
                 {identity_of(account.account_key) for account in self._pool.accounts()}
             )
+
+    def _trim_responses_if_due(self) -> None:
+        if self._monotonic() >= self._trim_at:
+            self._trim_at = self._monotonic() + _TRIM_S
+            self._trim_responses()
 
     def _active_accounts(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
         """The enabled accounts in use whose credential is not refused."""

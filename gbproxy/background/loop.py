@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -25,6 +26,10 @@ from gbproxy.storage.workers import WorkerRegistry
 log = logging.getLogger(__name__)
 
 PERIOD_S = 0.5
+_AT_ONCE_S = 0.001  # of a round, of 1.5 ms in all
+_REST_S = 0.001
+_USES_PERIOD_S = 2.0  # between looks for accounts that only other workers use
+_LEAK_PERIOD_S = 10.0  # between looks for sessions that were leaked a minute ago
 _MAX_SESSIONS = 10_000  # of a temporary database
 
 
@@ -74,9 +79,11 @@ class BackgroundLoop:
         self._clock = clock
         self._start_thread = start_thread
         self._is_warming = False
+        self._leaks_sought_at = -math.inf
         self._active: set[str] = set()  # ids of accounts used since the last run
         self._dead: set[str] = set()  # workers known to be dead, still to be reclaimed
         self._last_uses: Mapping[str, AccountUse] = {}
+        self._uses_read_at = -math.inf
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -110,16 +117,24 @@ class BackgroundLoop:
 
     def run_once(self) -> None:
         """Run what is due. A task that cannot reach the database runs again next time."""
+        tasks = (
+            self._report,
+            self._reclaim_dead,
+            *self._sync,
+            self._cleanup.retry_due,
+            self._maintain_accounts,
+            self._reclaim_leaked,
+            self._lead,
+        )
         with self._long_timeout():
-            self._run_tasks(
-                self._report,
-                self._reclaim_dead,
-                *self._sync,
-                self._cleanup.retry_due,
-                self._maintain_accounts,
-                self._sessions.reclaim_leaked,
-                self._lead,
-            )
+            rested_at = time.perf_counter()
+            for task in tasks:
+                self._run_tasks(task)
+                # A request that has come meanwhile goes first. Not sleep(0): within it gevent does
+                # not look for any.
+                if time.perf_counter() - rested_at > _AT_ONCE_S:
+                    self._stopping.wait(_REST_S)
+                    rested_at = time.perf_counter()
 
     def close(
         self, *, for_good: bool = False, hand_over: bool = False, within_s: float = 2.0
@@ -160,10 +175,14 @@ class BackgroundLoop:
 
     def _report(self) -> None:
         self._workers.heartbeat(self._pool.running())
+        now = self._clock()
         active, self._active = self._active, set()
+        if not active and abs(now - self._uses_read_at) < _USES_PERIOD_S:
+            return
         try:
-            self._uses.used(active, self._clock())
+            self._uses.used(active, now)
             self._last_uses = self._uses.uses()
+            self._uses_read_at = now
         except StorageUnavailable:
             self._active |= active
             raise
@@ -172,6 +191,12 @@ class BackgroundLoop:
         if self._dead:
             self._leader.reclaim(self._dead)
             self._dead.clear()
+
+    def _reclaim_leaked(self) -> None:
+        now = self._clock()
+        if abs(now - self._leaks_sought_at) >= _LEAK_PERIOD_S:
+            self._sessions.reclaim_leaked()
+            self._leaks_sought_at = now
 
     def _maintain_accounts(self) -> None:
         """Keep sessions and connections ready for the accounts in use."""

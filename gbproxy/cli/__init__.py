@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pkgutil import resolve_name
 
-from gbproxy import __version__
 from gbproxy.cli.terminal import CommandError, print_error
+from gbproxy.version import __version__
 
 COMMANDS: Mapping[str, str] = {  # what each does
     "serve": "run the gateway with the environment's settings",
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {  # what each does
     "chat": "ask one question and print the answer as it arrives",
     "accounts": "the upstream accounts: list, add, import, check, enable, disable, remove",
     "keys": "the client keys: list, create, revoke",
+    "models": "the models, and what each account has taken or refused",
 }
 # Commands that are defined in the module of another one.
 _DEFINED_IN = {"migrate": "serve:define_migrate"}

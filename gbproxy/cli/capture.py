@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gbproxy import __version__
 from gbproxy.cli.clients import add_env_file, all_accounts, environ, load_settings, open_local
 from gbproxy.cli.terminal import CannotBegin, CommandError, echo, without_log
+from gbproxy.version import __version__
 
 if TYPE_CHECKING:
     from gbproxy.cli.steps import Step

@@ -48,7 +48,10 @@ def _chat(options: argparse.Namespace) -> int:
     from gbproxy.domain.chat import ChatRequest, Message, TextPart
 
     chat = ChatRequest(
-        (Message("user", (TextPart(question),)),), options.model, show_thoughts=options.thoughts
+        (Message("user", (TextPart(question),)),),
+        options.model,
+        show_thoughts=options.thoughts,
+        is_kept=False,
     )
     with (
         without_log(),

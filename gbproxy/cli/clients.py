@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gbproxy.domain.account import Account
     from gbproxy.domain.chat import ChatRequest
     from gbproxy.domain.events import ChatStream
-    from gbproxy.gateway import Gateway
+    from gbproxy.library import LocalGateway
     from gbproxy.services import Services
     from gbproxy.settings import Settings
 
@@ -115,8 +115,12 @@ class ChatClient(Protocol):
     def stream(self, chat: ChatRequest) -> ChatStream: ...
 
 
-def admin_client(url: str | None, given: Mapping[str, str]) -> AbstractContextManager[AdminClient]:
-    """The admin API at `url`, or on the database of the environment. Raises CannotBegin."""
+def admin_client(
+    url: str | None, given: Mapping[str, str], *, needs_database: bool = True
+) -> AbstractContextManager[AdminClient]:
+    """The admin API at `url`, or on the database of the environment; without `needs_database`, if
+    need be, on one that is gone at the end. Raises CannotBegin.
+    """
     if url:
         from gbproxy.cli import remote
 
@@ -124,7 +128,7 @@ def admin_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMa
         if not key:
             raise CannotBegin("ADMIN_KEY is not set: with --url it must be the gateway's")
         return remote.connect(remote.address(url), key)
-    if not has_lasting_database(given):
+    if needs_database and not has_lasting_database(given):
         raise CannotBegin(_NO_DATABASE)
     return _local_admin(load_settings(given))
 
@@ -147,14 +151,23 @@ def chat_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMan
 
 
 @contextmanager
-def open_local(settings: Settings) -> Iterator[Services]:
-    """As `bootstrap.open_gateway`. Raises CommandError when the database cannot be used."""
-    from gbproxy.bootstrap import open_gateway
+def open_local(settings: Settings, **options: Any) -> Iterator[Services]:
+    """As `bootstrap.open_services`, with its options. Raises CommandError when the database cannot
+    be used.
+    """
+    from gbproxy.bootstrap import open_services
+
+    with _usable_database(), open_services(settings, **options) as services:
+        yield services
+
+
+@contextmanager
+def _usable_database() -> Iterator[None]:
+    """Raises CommandError when the database that is opened inside cannot be used."""
     from gbproxy.storage.prepare import CannotBeUsed
 
     try:
-        with open_gateway(settings) as services:
-            yield services
+        yield
     except CannotBeUsed as error:
         raise CommandError(str(error)) from error
 
@@ -196,7 +209,7 @@ def _local_admin(settings: Settings) -> Iterator[_LocalAdmin]:
 class _LocalChat:
     """The gateway in this process."""
 
-    gateway: Gateway
+    gateway: LocalGateway
 
     def stream(self, chat: ChatRequest) -> ChatStream:
         from gbproxy.errors import GatewayError
@@ -210,18 +223,20 @@ class _LocalChat:
 @contextmanager
 def _local_chat(settings: Settings) -> Iterator[_LocalChat]:
     """At the end of the block the session that answered is deleted upstream."""
-    with open_local(settings) as services:
-        services.background.start()
-        try:
-            yield _LocalChat(services.gateway)
-        finally:
-            # Delete it now: no later process may come that would.
-            services.background.run_once()
+    from gbproxy.library import open_gateway
+
+    with _usable_database(), open_gateway(settings) as gateway:
+        yield _LocalChat(gateway)
 
 
 def admin_options() -> argparse.ArgumentParser:
     """A parent parser with the options of every command that administers."""
     parser = argparse.ArgumentParser(add_help=False)
+    add_admin_options(parser)
+    return parser
+
+
+def add_admin_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", metavar="URL", help="a running gateway (ADMIN_KEY in the environment)"
     )
@@ -229,18 +244,23 @@ def admin_options() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print what the admin API answers, in JSON"
     )
     add_env_file(parser)
-    return parser
 
 
 def administer(
-    options: argparse.Namespace, command: Callable[[AdminClient, argparse.Namespace], int]
+    options: argparse.Namespace,
+    command: Callable[[AdminClient, argparse.Namespace], int],
+    *,
+    needs_database: bool = True,
 ) -> int:
     """Run a command on the gateway that options and environment name, and return its exit status.
 
     Raises CannotBegin when they name none.
     """
     given = environ(options)
-    with without_log(), admin_client(options.url, given) as admin:
+    with (
+        without_log(),
+        admin_client(options.url, given, needs_database=needs_database) as admin,
+    ):
         return command(admin, options)
 
 

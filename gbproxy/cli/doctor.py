@@ -41,6 +41,21 @@ def define(parser: argparse.ArgumentParser) -> None:
             " more for each way that passes"
         ),
     )
+    parser.add_argument(
+        "--tools",
+        nargs="?",
+        const="",
+        metavar="ACCOUNT",
+        help=(
+            "ask for twenty function calls on this account (default: the first one), and say how"
+            " many came, and how the others failed. It costs twenty questions of the day's quota,"
+            " and one more for each call that has to be corrected. The exit status is 0 when all"
+            " came, 1 when at least half did"
+        ),
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="the model that --tools asks (default: DEFAULT_MODEL)"
+    )
     parser.add_argument("--json", action="store_true", help="say it in JSON, once all is known")
     add_env_file(parser)
     parser.set_defaults(run=_doctor)
@@ -50,6 +65,8 @@ def _doctor(options: argparse.Namespace) -> int:
     given = environ(options)
     if options.deep is not None:
         return _deep(options.deep, given, as_json=options.json)
+    if options.tools is not None:
+        return _tools(options.tools, options.model, given, as_json=options.json)
     from gbproxy.cli.checks import LEVELS, worst
 
     findings = []
@@ -85,6 +102,26 @@ def _deep(wanted: str, given: Mapping[str, str], *, as_json: bool) -> int:
     if as_json:
         echo_json({"steps": [deep.as_json(report) for report in reports]})
     return LEVELS.index(max((report.level for report in reports), key=LEVELS.index))
+
+
+def _tools(wanted: str, model: str | None, given: Mapping[str, str], *, as_json: bool) -> int:
+    from gbproxy.cli import tool_rate
+    from gbproxy.cli.checks import LEVELS
+
+    settings = load_settings(given)
+    results = []
+    with without_log(), tool_rate.measuring(settings, wanted or None, model) as (account, measured):
+        if not as_json:
+            tool_rate.show_begin(account, model)
+        for result in measured:
+            results.append(result)
+            if not as_json:
+                tool_rate.show(result)
+    if as_json:
+        echo_json(tool_rate.as_json(account, model, results))
+    else:
+        tool_rate.show_end(results)
+    return LEVELS.index(tool_rate.Rate.of(results).level)
 
 
 def _findings(given: Mapping[str, str]) -> Iterator[Finding]:

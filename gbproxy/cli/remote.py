@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
-from gbproxy import __version__
 from gbproxy.cli.terminal import CannotBegin, CommandError, printable
 from gbproxy.domain.chat import ChatRequest, TextPart
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, FinishReason, TextDelta, ThoughtDelta
@@ -15,8 +14,9 @@ from gbproxy.errors import UpstreamError, UpstreamProtocolError
 from gbproxy.outbound import HttpClient, StreamedReply, Timeouts
 from gbproxy.settings import network
 from gbproxy.upstreams.decoding.event_stream import EventReader
+from gbproxy.version import __version__
 
-_COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys")
+_COLLECTIONS = ("/api/admin/accounts", "/api/admin/keys", "/api/admin/models")
 _TIMEOUTS = Timeouts(connect_s=10, read_s=150, request_s=3600)
 
 

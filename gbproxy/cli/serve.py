@@ -16,7 +16,7 @@ from gbproxy.cli.terminal import CannotBegin, CommandError, echo, echo_json, wit
 if TYPE_CHECKING:
     from gbproxy.settings import Settings
 
-_ROOT = Path(__file__).resolve().parents[2]
+_CONFIGURATION = Path(__file__).resolve().parents[1] / "gunicorn_conf.py"
 _NOTHING_TO_SERVE = """\
 There is no account to answer with. Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or
 ACCOUNTS, in the environment or in a file .env: docs/getting-started.md says where the browser shows
@@ -34,7 +34,7 @@ def gunicorn_command() -> list[str]:
         "-m",
         "gunicorn",
         "-c",
-        str(_ROOT / "gunicorn.conf.py"),
+        str(_CONFIGURATION),
         "gbproxy.app:create_app()",
     ]
 
@@ -57,7 +57,6 @@ def _serve(options: argparse.Namespace) -> int:
         raise CannotBegin(_NOTHING_TO_SERVE)
     # gunicorn reads this variable itself, before our configuration, and fails on an empty value.
     os.environ["WEB_CONCURRENCY"] = str(settings.web_concurrency)
-    os.chdir(_ROOT)
     command = gunicorn_command()
     return os.execv(command[0], command)  # noqa: S606  our own interpreter
 

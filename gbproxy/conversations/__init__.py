@@ -14,8 +14,9 @@ One request takes one `Turn`:
         turn.commit(text)  # whole, and before its last frame goes out
 """
 
+from gbproxy.conversations.client_sessions import ClientSessions
 from gbproxy.conversations.conversations import Conversations
 from gbproxy.conversations.session_store import Outcomes, SessionStore
 from gbproxy.conversations.turn import Turn
 
-__all__ = ["Conversations", "Outcomes", "SessionStore", "Turn"]
+__all__ = ["ClientSessions", "Conversations", "Outcomes", "SessionStore", "Turn"]

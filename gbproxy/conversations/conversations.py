@@ -5,11 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from gbproxy.conversations.client_sessions import lifetime_s
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionStore
 from gbproxy.conversations.turn import Turn, TurnPlan
 from gbproxy.domain import history
 from gbproxy.domain.chat import Message
-from gbproxy.domain.session import Claimed, NoClaim, Session, belongs_to, public_id, random_prefix
+from gbproxy.domain.session import (
+    Claimed,
+    NoClaim,
+    Session,
+    belongs_to,
+    is_client_session,
+    public_id,
+    random_prefix,
+)
 from gbproxy.errors import ConversationBusy, ConversationNotFound
 from gbproxy.observability.meter import SILENT, Meter
 
@@ -26,7 +35,8 @@ class Conversations:
         clock: Callable[[], float] = time.time,
         meter: Meter = SILENT,
     ) -> None:
-        """`session_timeout_s` 0: nothing is continued, every session is deleted after its answer.
+        """`session_timeout_s` 0: nothing but client sessions is continued, every other session is
+        deleted after its answer.
 
         `delete_unrecorded` deletes a session whose row cannot be marked for deletion: it has none,
         or the storage is away.
@@ -34,6 +44,7 @@ class Conversations:
         self.outcomes = Outcomes(_meter=meter)
         self._sessions = FailSafeSessions(store, delete_unrecorded, self.outcomes)
         self._session_timeout_s = session_timeout_s
+        self._lifetime_s = lifetime_s(session_timeout_s)
         self._clock = clock
         # Key digest and id of what runs in this process: a fresh session's row does not have them.
         self._running: set[tuple[bytes, str]] = set()
@@ -49,10 +60,12 @@ class Conversations:
         messages: Sequence[Message],
         conversation: str | None = None,
         *,
+        form: bytes = b"",
         avoided: Callable[[], Collection[str]] = tuple,
     ) -> Turn:
         """Begin one request's turn.
 
+        `form`: the digest of what the request says of tools and of its answer's form.
         `key_digest`: of the client's API key; b"" without one, and then nothing is kept.
         `conversation`: the id that the client sent. `avoided`: account keys that cannot answer at
         the moment; of several sessions with the same history, another account's is claimed.
@@ -64,9 +77,14 @@ class Conversations:
         """
         parts = history.split(messages)
         if conversation is not None and not parts.past:
-            return self._named(key_digest, tuple(messages), parts, conversation)
+            claimed = self._claim_named(key_digest, conversation)
+            if not claimed.session.is_opened:
+                return self._first(key_digest, model_id, tuple(messages), parts, claimed, form)
+            return self._named(key_digest, tuple(messages), parts, claimed, form)
         keeps = self._keeps(key_digest)
-        digest = history.digest(key_digest, model_id, parts.system, parts.past) if keeps else b""
+        digest = b""
+        if keeps:
+            digest = history.digest(key_digest, model_id, parts.system, parts.past, form)
         can_resume = keeps and parts.past and parts.turns
         session = self._claim(key_digest, digest, conversation, avoided()) if can_resume else None
         own = session.conversation if session else public_id(key_digest, random_prefix())
@@ -100,25 +118,54 @@ class Conversations:
             return None
         return self._sessions.claim_history(history_digest, conversation, avoided)
 
+    def _first(
+        self,
+        key_digest: bytes,
+        model_id: str,
+        messages: tuple[Message, ...],
+        parts: history.History,
+        claimed: Claimed,
+        form: bytes,
+    ) -> Turn:
+        """The first turn of a client session: in any upstream session, on any account."""
+        self.outcomes.add("fresh")
+        plan = TurnPlan(
+            key_digest,
+            claimed.session.conversation,
+            history.start(key_digest, model_id, parts.system, form),
+            parts.turns,
+            full_messages=messages,
+            delta_messages=parts.turns,
+        )
+        return self._turn(plan, None, unopened=claimed.session)
+
     def _named(
         self,
         key_digest: bytes,
         messages: tuple[Message, ...],
         parts: history.History,
-        conversation: str,
+        claimed: Claimed,
+        form: bytes,
     ) -> Turn:
-        claimed = self._claim_named(key_digest, conversation)
         digest, delta = claimed.history_digest, parts.turns
-        if not (delta and history.has_instructions(digest, key_digest, parts.system)):
-            digest, delta = history.with_system(digest, key_digest, parts.system), messages
+        is_told = history.has_instructions(digest, key_digest, parts.system, form)
+        if not (delta and is_told):
+            digest, delta = history.with_system(digest, key_digest, parts.system, form), messages
         self.outcomes.add("continued")
         plan = TurnPlan(
-            key_digest, conversation, digest, parts.turns, full_messages=None, delta_messages=delta
+            key_digest,
+            claimed.session.conversation,
+            digest,
+            parts.turns,
+            full_messages=None,
+            delta_messages=delta,
+            is_told=is_told,
         )
         return self._turn(plan, claimed.session)
 
     def _claim_named(self, key_digest: bytes, conversation: str) -> Claimed:
-        if not self._keeps(key_digest) or not belongs_to(key_digest, conversation):
+        keeps = self._keeps(key_digest) or (bool(key_digest) and is_client_session(conversation))
+        if not keeps or not belongs_to(key_digest, conversation):
             raise ConversationNotFound
         if (key_digest, conversation) in self._running:
             self.outcomes.add("contended")
@@ -131,7 +178,9 @@ class Conversations:
             case NoClaim.BUSY:
                 raise ConversationBusy
 
-    def _turn(self, plan: TurnPlan, session: Session | None) -> Turn:
+    def _turn(
+        self, plan: TurnPlan, session: Session | None, unopened: Session | None = None
+    ) -> Turn:
         key_digest = plan.key_digest
         names = {(key_digest, plan.conversation)} if plan.conversation is not None else set()
         self._running |= names
@@ -147,7 +196,8 @@ class Conversations:
             session,
             self._sessions,
             self.outcomes,
-            expires_at=lambda: self._clock() + self._session_timeout_s,
+            expires_at=lambda: self._clock() + self._lifetime_s,
             on_end=lambda: self._running.difference_update(names),
             on_rename=rename,
+            unopened=unopened,
         )

@@ -67,13 +67,19 @@ class SessionStore(Protocol):
         conversation: str,
         expires_at: float,
     ) -> bool:
-        """Free a session of ours, to be continued until `expires_at` (Unix seconds). False: we have
-        lost it.
+        """Free a session of ours, with the files that it holds, to be continued until `expires_at`
+        (Unix seconds). False: we have lost it.
         """
         ...
 
     def rollback(self, session: Session, history_digest: bytes) -> None:
         """Mark a committed session for deletion, if it is still free and holds this history."""
+        ...
+
+    def keep_files(self, session: Session, until: float) -> bool:
+        """Have a session of ours deleted no earlier than `until` (Unix seconds), however the turn
+        ends. False: we have lost it.
+        """
         ...
 
     def release(self, session: Session) -> None:
@@ -215,6 +221,14 @@ class FailSafeSessions:
         except StorageUnavailable:
             self._pending_rollbacks.append((session, history_digest))
             self.note_unavailable("withdraw")
+
+    def keep_files(self, handle: SessionHandle, until: float) -> bool:
+        """True if the session will live until then; one without a record is deleted before."""
+        try:
+            return handle.recorded and self._store.keep_files(handle.session, until)
+        except StorageUnavailable:
+            self.note_unavailable("keep")
+            return False
 
     def release(self, session: Session) -> None:
         try:

@@ -4,13 +4,14 @@ behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
-from gbproxy.domain import history
-from gbproxy.domain.chat import Message
-from gbproxy.domain.session import Session, id_prefix, public_id
+from gbproxy.domain import history, session_files
+from gbproxy.domain.chat import Message, ToolCallPart
+from gbproxy.domain.session import Session, id_prefix, is_client_session, public_id
+from gbproxy.domain.session_files import SessionFiles
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import request_context
 
@@ -21,7 +22,7 @@ class TurnPlan:
 
     `full_messages` go into a fresh session, None where the client sent no history; `delta_messages`
     into the one that holds the rest. `conversation` None: nothing is kept. `is_new`: the client has
-    not been sent its id.
+    not been sent its id. `is_told` False: that session was not told this request's instructions.
     """
 
     key_digest: bytes
@@ -31,6 +32,7 @@ class TurnPlan:
     full_messages: tuple[Message, ...] | None
     delta_messages: tuple[Message, ...]
     is_new: bool = False
+    is_told: bool = True
 
 
 class Turn:
@@ -39,6 +41,7 @@ class Turn:
 
     Leaving the `with` block releases a session that was not committed if nothing was sent, and
     marks it for deletion otherwise. An exception that ends the block after `commit` rolls it back.
+    A client session stays, whatever it holds: its client has nothing else.
     """
 
     def __init__(
@@ -50,13 +53,18 @@ class Turn:
         expires_at: Callable[[], float],
         on_end: Callable[[], None],
         on_rename: Callable[[str], None],
+        unopened: Session | None = None,
     ) -> None:
+        """`unopened`: the record, claimed for this turn, of a client session for which no upstream
+        session stands yet.
+        """
         self._plan = plan
+        self._unopened = unopened
         self._handle = SessionHandle(claimed) if claimed else None
         # Invalidated, and recorded as in use until another is.
         self._superseded: SessionHandle | None = None
         self._claimed = claimed is not None
-        self._sent = self._released = False
+        self._sent = self._released = self._shown = False
         self._committed: tuple[Session, bytes] | None = None
         self._sessions = sessions
         self._outcomes = outcomes
@@ -70,11 +78,12 @@ class Turn:
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         # Roll back last: a commit that was interrupted may still be written before that.
-        if self._sent:
-            self.invalidate_session()
-        else:
+        if not self._sent:
             self.release()
+        elif not self.commit_as_is():
+            self.invalidate_session()
         self._delete_superseded()
+        self._leave_unopened()
         if error is not None:
             self.rollback()
         self._end()
@@ -97,6 +106,13 @@ class Turn:
     def is_resumed(self) -> bool:
         """True while `session` holds the history, so that only the delta is sent."""
         return self._claimed
+
+    @property
+    def is_told(self) -> bool:
+        """False while `session` is one that was told otherwise, or nothing, of tools and of the
+        answer's form.
+        """
+        return not self._claimed or self._plan.is_told
 
     @property
     def account_key(self) -> str | None:
@@ -149,16 +165,16 @@ class Turn:
         self._delete_superseded()
         self._end()
 
-    @property
-    def can_take_id(self) -> bool:
-        """True while the client has not been sent an id: the conversation may still take its
-        session's.
+    def can_use_prewarmed(self, *, id_was_sent: bool) -> bool:
+        """True if other workers see that the conversation is in use although a prewarmed session's
+        record has an id of its own: by the record of an unopened one, or as the conversation may
+        take that id, which its client has not been sent yet.
         """
-        return self._plan.is_new
+        return self._unopened is not None or (self._plan.is_new and not id_was_sent)
 
     def take_id(self) -> None:
         """Give a new conversation the id of its session's record, which tells every worker that it
-        is in use. Not once the client has been sent an id.
+        is in use. A conversation whose id the client knows keeps that.
         """
         if (
             self._plan.is_new
@@ -171,33 +187,73 @@ class Turn:
             self._plan = replace(self._plan, conversation=conversation)
             self._on_rename(conversation)
 
+    @property
+    def files(self) -> SessionFiles:
+        """The files that the session holds."""
+        return session_files.decode(self._handle.session.files) if self._handle else {}
+
+    def note_files(self, files: SessionFiles) -> None:
+        """Record, with the commit, that the session holds these files."""
+        if self._handle is not None:
+            session = replace(self._handle.session, files=session_files.encode(files))
+            self._handle = replace(self._handle, session=session)
+
     def mark_sent(self) -> None:
         """Call before `messages` are sent: from now on the session counts as holding them."""
         self._sent = True
 
-    def commit(self, answer: str | history.LongText) -> bool:
+    def mark_shown(self) -> None:
+        """Call when the client is shown something of the answer: from now on an unopened session is
+        no longer as it was.
+        """
+        self._shown = True
+
+    def commit(self, answer: str | history.LongText, calls: Sequence[ToolCallPart] = ()) -> bool:
         """Let the session be continued from this answer. Call it before the last frame goes out.
 
-        `answer` is the text as the client was shown it. One that was cut, filtered or shortened is
-        never committed: leave the block without this. Returns False if the conversation cannot be
-        continued.
+        `answer` is the text as the client was shown it, `calls` the tool calls behind it. One that
+        was cut, filtered or shortened is never committed: leave the block without this. Returns
+        False if the conversation cannot be continued.
         """
+        plan = self._plan
+        return self._commit(history.answered(plan.base_digest, plan.new_turns, answer, calls))
+
+    def commit_as_is(self) -> bool:
+        """Let a client session be continued from whatever it holds now, which no history tells.
+        False if it cannot be, or is none.
+        """
+        is_theirs = is_client_session(self._plan.conversation) and self._handle is not None
+        # What failed before anything was shown may begin anew, on another account too.
+        is_begun = self._unopened is None or self._shown
+        # A commit that was interrupted may be written: then this session is no longer ours.
+        if not (is_theirs and is_begun and self._committed is None):
+            return False
+        return self._commit(history.unknown(self._plan.base_digest))
+
+    def _commit(self, digest: bytes) -> bool:
         if self._handle is None:
             raise ValueError("there is no session to commit")
         handle, plan = self._handle, self._plan
         if plan.conversation is None or not handle.session.name:
             self.invalidate_session()
             return False
-        digest = history.answered(plan.base_digest, plan.new_turns, answer)
         self._committed = handle.session, digest
         committed = self._sessions.commit(
             handle, digest, plan.key_digest, plan.conversation, self._expires_at()
         )
         self._detach()
+        self._shown = True
+        self._leave_unopened()
         self._end()
         if not committed:
             self._committed = None
         return committed
+
+    def keep_files(self, until: float) -> bool:
+        """Let the session live until then (Unix seconds), as links to its files are handed out.
+        False: it will not.
+        """
+        return self._handle is not None and self._sessions.keep_files(self._handle, until)
 
     def confirm_delivery(self) -> None:
         """The last frame was written: from now on the commit is not rolled back."""
@@ -205,11 +261,11 @@ class Turn:
 
     def rollback(self) -> None:
         """The last frame could not be written: delete the session that was committed, unless
-        another request has continued it.
+        another request has continued it, or its client has nothing else.
         """
-        if self._committed is not None:
+        if self._committed is not None and not is_client_session(self._plan.conversation):
             self._sessions.rollback(*self._committed)
-            self._committed = None
+        self._committed = None
 
     def release(self) -> None:
         """Put a claimed session back as it was, as it holds nothing of this turn. A fresh one is
@@ -251,6 +307,17 @@ class Turn:
         if self._superseded is not None:
             superseded, self._superseded = self._superseded, None
             self._sessions.mark_for_deletion(superseded)
+
+    def _leave_unopened(self) -> None:
+        """Give the record of an unopened session back, or have it removed: another stands for it
+        now, or it was lost with what the client was shown.
+        """
+        if self._unopened is not None:
+            unopened, self._unopened = self._unopened, None
+            if self._shown:
+                self._sessions.mark_for_deletion(SessionHandle(unopened))
+            else:
+                self._sessions.release(unopened)
 
     def _detach(self) -> None:
         self._handle, self._claimed, self._sent = None, False, False

@@ -7,8 +7,10 @@ nothing follows either. Closing it closes the upstream connection.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from gbproxy.domain.chat import ToolCallPart
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -16,10 +18,11 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 @dataclass(frozen=True, slots=True)
 class Started:
     """The upstream has begun to answer; the first of the gateway's events. `model`: the id that was
-    used, a fallback's where one was.
+    used, a fallback's where one was; `input_tokens`: of the prompt, as in the `Usage` at the end.
     """
 
     model: str
+    input_tokens: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,35 @@ class ThoughtDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """The `index`-th call of the answer, counted from 0; its deltas follow before the next one
+    starts.
+    """
+
+    index: int
+    id: str
+    name: str
+    is_custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a call's arguments, which are JSON when complete, or of a custom tool's input."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
-    """One sentence with the reason why there is no answer; `Done("content_filter")` follows."""
+    """One sentence with the reason why there is no answer; `Done` follows.
+
+    `is_content`: it is the answer's text too, for clients that read no refusals. Not where they
+    read the text as JSON.
+    """
 
     text: str
+    is_content: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +80,17 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class FileOutput:
-    """A file that the model made: kept upstream under `file_id`, or included as `data`."""
+    """A file that the model made: kept upstream under `file_id`, or included as `data`. `url`: the
+    gateway's link to it, "" without one.
+
+    What comes out of the gateway has data or a link.
+    """
 
     mime_type: str
     file_id: str | None = None
     name: str | None = None
     data: bytes | None = field(default=None, repr=False)
+    url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +118,24 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """`stop_sequence`: the one of the request's that ended the answer, and is no part of it."""
+
     finish_reason: FinishReason = "stop"
+    stop_sequence: str | None = None
 
 
 ChatEvent = (
-    Started | TextDelta | ThoughtDelta | Refusal | Citation | FileOutput | Usage | Flush | Done
+    Started
+    | TextDelta
+    | ThoughtDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | Refusal
+    | Citation
+    | FileOutput
+    | Usage
+    | Flush
+    | Done
 )
 ChatStream = Generator[ChatEvent]
 UpstreamStream = Generator[ChatEvent | SessionNamed]
@@ -106,8 +152,11 @@ class Answer:
     thoughts: str = ""
     refusal: str | None = None
     citations: list[Citation] = field(default_factory=list)
+    files: list[FileOutput] = field(default_factory=list)
+    tool_calls: list[ToolCallPart] = field(default_factory=list)
     usage: Usage = Usage(0, 0)
     finish_reason: FinishReason = "stop"
+    stop_sequence: str | None = None
 
 
 def collect(events: ChatStream) -> Answer:
@@ -123,22 +172,35 @@ def collect(events: ChatStream) -> Answer:
                 text.append(delta)
             case ThoughtDelta(delta):
                 thoughts.append(delta)
-            case Refusal(sentence):
+            case ToolCallStarted(_, call_id, name, is_custom):
+                answer.tool_calls.append(ToolCallPart(call_id, name, "", is_custom))
+            case ToolCallDelta(index, delta):
+                call = answer.tool_calls[index]
+                answer.tool_calls[index] = replace(call, arguments=call.arguments + delta)
+            case Refusal(sentence, is_content):
                 answer.refusal = sentence
-                text.append(sentence)
+                if is_content:
+                    text.append(sentence)
             case Citation():
                 answer.citations.append(event)
             case Usage():
                 answer.usage = event
-            case Done(reason):
-                answer.finish_reason = reason
+            case Done(reason, sequence):
+                answer.finish_reason, answer.stop_sequence = reason, sequence
                 break
-            case FileOutput() | Flush():
+            case FileOutput():
+                answer.files.append(event)
+            case Flush():
                 pass
     answer.text = "".join(text)
     answer.thoughts = "".join(thoughts)
     return answer
 
+
+IMAGE_TOKENS = 1290
+"""Tokens that a file of the model's counts for: what Google counts for an image of 1024 pixels.
+Source: https://ai.google.dev/gemini-api/docs/pricing
+"""
 
 _CODE_SIGNS = b'{}()[]<>=;:/\\|&^%$#@~`*+_"'
 

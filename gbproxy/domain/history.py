@@ -1,10 +1,11 @@
 """The digest of a conversation's history: it finds the upstream session that holds exactly this
 history.
 
-A history digest is 32 bytes: 8 that identify the system texts given last, and 24 of a chain over
-all turns. The chain begins with API key, model and system texts, and each turn is hashed onto the
-digest before it. So the digest that follows from a stored one and the new turns is the same as that
-of the whole history when a client sends it in full.
+A history digest is 32 bytes: 8 that identify the system texts given last, with what was said of
+tools and of the answer's form, and 24 of a chain over all turns. The chain begins with API key,
+model and the same instructions, and each turn is hashed onto the digest before it. So the digest
+that follows from a stored one and the new turns is the same as that of the whole history when a
+client sends it in full.
 
 What clients do to text does not count: surrounding white space, the form of line ends, one string
 or several parts (the prompt joins them by a line end too), and before an assistant's words a block
@@ -16,14 +17,20 @@ an answer need not be kept whole while it arrives.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.slices import Work
+from gbproxy.domain.tools import canonical_arguments
 
-_FORM = "gbproxy history 1"  # to be changed with what is digested, or how
+# To be changed with what is digested, or how. The first is the form of a history in which nothing
+# was said of tools or of the answer's form: older versions know it, and their conversations go on.
+_FORM = "gbproxy history 1"
+_FORM_WITH_TOOLS = "gbproxy history 2"
 # Longer texts are replaced by their digest; reasoning is looked for up to here.
 LONG_CHARS = 128 * 1024
 _SYSTEM_BYTES = 8
@@ -60,10 +67,13 @@ def split(messages: Sequence[Message]) -> History:
     return History(system, turns[:end], turns[end:])
 
 
-def start(key_digest: bytes, model_id: str, system: Sequence[str]) -> bytes:
-    """The history digest of a conversation that has no turn yet."""
-    fields = (_bytes(_FORM), key_digest, _bytes(model_id), *map(_bytes, system))
-    return _system_mark(key_digest, system) + _hashed(b"", fields)[:_CHAIN_BYTES]
+def start(key_digest: bytes, model_id: str, system: Sequence[str], form: bytes = b"") -> bytes:
+    """The history digest of a conversation that has no turn yet; `form`: the digest of what was
+    said of tools and of the answer's form (ChatRequest.form_digest).
+    """
+    begun = (_bytes(_FORM_WITH_TOOLS), form) if form else (_bytes(_FORM),)
+    fields = (*begun, key_digest, _bytes(model_id), *map(_bytes, system))
+    return _system_mark(key_digest, system, form) + _hashed(b"", fields)[:_CHAIN_BYTES]
 
 
 def extended(base: bytes, turns: Iterable[Message]) -> bytes:
@@ -80,10 +90,14 @@ def _after(base: bytes, fields: Iterable[bytes]) -> bytes:
 
 
 def digest(
-    key_digest: bytes, model_id: str, system: Sequence[str], turns: Iterable[Message]
+    key_digest: bytes,
+    model_id: str,
+    system: Sequence[str],
+    turns: Iterable[Message],
+    form: bytes = b"",
 ) -> bytes:
     """The digest of a whole history."""
-    return extended(start(key_digest, model_id, system), turns)
+    return extended(start(key_digest, model_id, system, form), turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,7 @@ class AnswerDigest:
     def __init__(self) -> None:
         self._pieces: list[str] = []  # all of them, while the text is short
         self._characters = 0
+        self._looks_at = LONG_CHARS  # characters: from then on it may be long
         # Of the text so far, with and without the white space at its end.
         self._digest = self._whole = sha256()
         self._is_long = self._has_begun = False
@@ -110,16 +125,26 @@ class AnswerDigest:
             return
         self._pieces.append(piece)
         self._characters += len(piece)
-        if self._characters > 2 * LONG_CHARS:
-            self._is_long = True
-            whole = "".join(self._pieces)
-            self._pieces.clear()
-            kept = whole.removesuffix("\r")
-            self._take(_without_reasoning(_plain_line_ends(kept).lstrip()))
-            self._return = whole[len(kept) :]
+        if self._characters > self._looks_at:
+            self._look()
 
     def result(self) -> str | LongText:
         return LongText(self._whole.digest()) if self._is_long else "".join(self._pieces)
+
+    def _look(self) -> None:
+        """Go over to a digest, if more than LONG_CHARS are left without reasoning. For it stands in
+        the first so many, that is so at twice as many at the latest.
+        """
+        whole = "".join(self._pieces)
+        kept = whole.removesuffix("\r")
+        text = _without_reasoning(_plain_line_ends(kept).lstrip())
+        if len(text.rstrip()) <= LONG_CHARS and self._looks_at == LONG_CHARS:
+            self._looks_at = 2 * LONG_CHARS
+            return
+        self._is_long = True
+        self._pieces.clear()
+        self._take(text)
+        self._return = whole[len(kept) :]
 
     def _take(self, piece: str) -> None:
         piece = self._return + piece
@@ -136,27 +161,44 @@ class AnswerDigest:
         self._digest.update(_bytes(text[len(solid) :]))
 
 
-def answered(base: bytes, turns: Iterable[Message], answer: str | LongText) -> bytes:
-    """The history digest after these turns and the assistant's answer as the client got it."""
+def answered(
+    base: bytes,
+    turns: Iterable[Message],
+    answer: str | LongText,
+    calls: Sequence[ToolCallPart] = (),
+) -> bytes:
+    """The history digest after these turns and the assistant's answer as the client got it: a text,
+    and the calls behind it.
+    """
     if isinstance(answer, str):
-        return extended(base, (*turns, Message("assistant", (TextPart(answer),))))
-    fields = (b"assistant", b"", *_long_text(answer.digest))
+        return extended(base, (*turns, Message("assistant", (TextPart(answer), *calls))))
+    called = tuple(_fields(Message("assistant", tuple(calls))))[2:]  # behind role and name
+    fields = (b"assistant", b"", *_long_text(answer.digest), *called)
     return _after(extended(base, turns), fields)
 
 
-def has_instructions(base: bytes, key_digest: bytes, system: Sequence[str]) -> bool:
-    """True if the conversation's latest system texts are these, or if `system` is empty."""
-    return not system or base[:_SYSTEM_BYTES] == _system_mark(key_digest, system)
+def unknown(base: bytes) -> bytes:
+    """The digest after this one of a history that nobody can tell: no request's is the same."""
+    return base[:_SYSTEM_BYTES] + secrets.token_bytes(_CHAIN_BYTES)
 
 
-def with_system(base: bytes, key_digest: bytes, system: Sequence[str]) -> bytes:
-    """The history digest after further system texts in the middle of a conversation."""
-    fields = (b"system", *map(_bytes, system))
-    return _system_mark(key_digest, system) + _hashed(base, fields)[:_CHAIN_BYTES]
+def has_instructions(
+    base: bytes, key_digest: bytes, system: Sequence[str], form: bytes = b""
+) -> bool:
+    """True if what the conversation was told last is this, or if this is nothing."""
+    has_nothing = not system and not form
+    return has_nothing or base[:_SYSTEM_BYTES] == _system_mark(key_digest, system, form)
 
 
-def _system_mark(key_digest: bytes, system: Sequence[str]) -> bytes:
-    return _hashed(b"", (key_digest, *map(_bytes, system)))[:_SYSTEM_BYTES]
+def with_system(base: bytes, key_digest: bytes, system: Sequence[str], form: bytes = b"") -> bytes:
+    """The history digest after further instructions in the middle of a conversation."""
+    fields = (b"system", *map(_bytes, system), *([form] if form else []))
+    return _system_mark(key_digest, system, form) + _hashed(base, fields)[:_CHAIN_BYTES]
+
+
+def _system_mark(key_digest: bytes, system: Sequence[str], form: bytes = b"") -> bytes:
+    told = (key_digest, *map(_bytes, system), *([b"form", form] if form else []))
+    return _hashed(b"", told)[:_SYSTEM_BYTES]
 
 
 def _fields(turn: Message) -> Iterator[bytes]:
@@ -168,15 +210,24 @@ def _fields(turn: Message) -> Iterator[bytes]:
         match part:
             case TextPart(text):
                 texts.append(text)
-            # A file will be a kind of its own, with the digest of its bytes: name and type alone
-            # do not identify it.
-            case ToolCallPart(call_id, name, arguments):
+            case ToolCallPart(call_id, name, arguments, is_custom):
                 yield from _text_fields(turn, texts)
-                yield from (b"call", _bytes(call_id), _bytes(name), _bytes(_normal(arguments)))
+                kind = b"custom call" if is_custom else b"call"
+                what = _normal(arguments) if is_custom else canonical_arguments(arguments)
+                yield from (kind, _bytes(call_id), _bytes(name), _bytes(what))
                 texts = []
             case ToolResultPart(call_id, text):
                 yield from _text_fields(turn, texts)
                 yield from (b"result", _bytes(call_id), _bytes(_normal(text)))
+                texts = []
+            case Attachment(digest=file_digest):
+                yield from _text_fields(turn, texts)
+                yield from (b"file", _bytes(file_digest))
+                texts = []
+            # A file of the past is not fetched again to see whether it is still the same.
+            case LinkedAttachment(url):
+                yield from _text_fields(turn, texts)
+                yield from (b"link", _bytes(url))
                 texts = []
     yield from _text_fields(turn, texts)
 

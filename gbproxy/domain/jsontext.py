@@ -25,6 +25,9 @@ _ESCAPE = re.compile(
 )
 _LONE_SURROGATE_LENGTH = 6
 _REPLACEMENT = rb"\ufffd"  # of the same length
+# orjson copies a text before it reads it. A larger one of few values is decoded without that.
+_MOST_HELD_BYTES = 2 * 1024 * 1024
+_FEW_QUOTES = 10_000
 _ESCAPES = 1000  # that are looked at between two rests
 
 
@@ -75,6 +78,19 @@ def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _no_rest) -> An
     except ValueError:
         rest()
         return decode_bytes_plainly(data, rest)  # which also accepts halves of surrogate pairs
+
+
+def decode_last(texts: list[bytes], rest: Callable[[], None] = _no_rest) -> Any:
+    """As `decode_bytes`, for the last of these texts, which is taken out: so that one which is
+    mostly a large file in base64 is never held more than twice.
+    """
+    if len(texts[-1]) < _MOST_HELD_BYTES or texts[-1].count(b'"') > _FEW_QUOTES:
+        return decode_bytes(texts.pop(), rest)
+    texts[-1] = _without_lone_surrogates(texts[-1], rest)
+    text = texts[-1].decode()
+    texts.pop()
+    rest()
+    return _decode(text)
 
 
 def encode(value: Any) -> str:

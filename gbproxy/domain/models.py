@@ -29,7 +29,20 @@ _DRAWS_ON: Mapping[Tool, QuotaClass] = {
     "videoGenerationSpec": "videos",
 }
 
+# What a suffix of a name leaves of the model's tools, as in `gemini-auto-search`.
+_SUFFIXES: Mapping[str, Tool] = {
+    "search": "webGroundingSpec",
+    "image": "imageGenerationSpec",
+    "video": "videoGenerationSpec",
+}
+# Also as other vendors write it: `gpt-4o-search-preview`, `gpt-5-search-api`.
+_SUFFIX = re.compile(r"(?P<stem>.+)-(?P<suffix>search|image|video)(?:-(?:preview|api)\b.*)?")
+
 # Names of other vendors' models, which many clients are unable to change.
+_FOREIGN_MEDIA = (
+    (re.compile(r"gpt-image-|chatgpt-image-|dall-e-|imagen-"), "gemini-imagen"),
+    (re.compile(r"veo-"), "gemini-veo"),
+)
 _FOREIGN = re.compile(r"gpt-|o1|o3|o4|claude-|chatgpt-|codex-")
 # What may be the name of a model that is newer than this catalogue: the upstream is asked.
 _GUESS = re.compile(r"gemini-[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -79,6 +92,12 @@ class Model:
             tool for tool in self.tools if tool not in unwanted or tool in self.essential_tools
         )
 
+    def narrowed_to(self, tool: Tool) -> Model:
+        """The same model with this tool alone, and on its quota; unchanged if it lacks the tool."""
+        if tool not in self.tools:
+            return self
+        return replace(self, tools=(tool,), quota=_DRAWS_ON.get(tool, "text"))
+
     def with_tools(self, tools: Iterable[Tool]) -> Model:
         kept = tuple(tools)
         return self if kept == self.tools else replace(self, tools=kept)
@@ -127,6 +146,9 @@ NOTHING_SAID = AccountCapabilities()
 AUTOMATIC = "gemini-auto"
 """The id of the upstream's own choice, which cannot be retired."""
 
+IMAGES = "gemini-imagen"
+"""The model of requests for images that name none."""
+
 _FLASH, _FLASH_LITE, _PRO = "gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview"
 
 
@@ -147,12 +169,18 @@ BUILT_IN: tuple[Model, ...] = (
     _model("gemini-2.5-pro", _PRO),
     _model("gemini-2.5-flash", _FLASH),
     _model("gemini-2.5-flash-lite", _FLASH_LITE),
+    # The upstream's own choice, with one tool.
+    Model(IMAGES, {WIDGET: None}, ("imageGenerationSpec",), "images", ("nano-banana",)),
+    Model("gemini-veo", {WIDGET: None}, ("videoGenerationSpec",), "videos"),
 )
 
 
 def built_in_names() -> frozenset[str]:
     """Every id and alias of the built-in catalogue."""
     return frozenset(name for model in BUILT_IN for name in (model.id, *model.aliases))
+
+
+Lookup = Callable[[str], Model | None]
 
 
 class Catalogue:
@@ -186,22 +214,43 @@ class Catalogue:
             raise no_such(name)
         return model
 
-    def resolve(self, name: str | None) -> Model:
-        """The model that answers a request for `name`. No name and other vendors' names get the
-        default; unknown `gemini-…` names are passed on, as the upstream may have them. Raises
-        ModelNotFound.
+    def resolve(self, name: str | None, listed: Lookup = lambda name: None) -> Model:
+        """The model that answers a request for `name`. `listed`: finds models beside the catalogue.
+
+        No name and other vendors' names get the default; unknown `gemini-…` names are passed on, as
+        the upstream may have them; a suffix such as `-search` or `-image` narrows the model's
+        tools. Raises ModelNotFound.
         """
         if not name:
             return self._default
-        if name not in self._names and _FOREIGN.match(name):
-            return self._default
-        model = self.find(name)
-        if model is None:
-            id_ = name.removeprefix("models/")
+        found = self.find(name) or listed(name) or self.with_suffix(name, listed)
+        if found is not None:
+            return found
+        for pattern, id_ in _FOREIGN_MEDIA:
+            if pattern.match(name):
+                return self._names[id_]
+        stem, tool = _split(name)
+        if _FOREIGN.match(name):
+            model = self._default
+        else:
+            # `-image` is part of upstream ids too, `-search` of none.
+            id_ = (name if tool == "imageGenerationSpec" else stem).removeprefix("models/")
             if not _GUESS.fullmatch(id_):
                 raise no_such(name)
             model = Model(id_, {WIDGET: id_})
-        return model
+        return model.narrowed_to(tool) if tool else model
+
+    def with_suffix(self, name: str, listed: Lookup = lambda name: None) -> Model | None:
+        """The model of a known name with a suffix; None for others. Raises ModelNotFound when it
+        lacks the tool that the suffix wants.
+        """
+        stem, tool = _split(name)
+        model = (self.find(stem) or listed(stem)) if tool else None
+        if tool is None or model is None:
+            return None
+        if tool not in model.tools:
+            raise no_such(name)
+        return model.narrowed_to(tool)
 
     def has(self, model: Model) -> bool:
         """True for a model of the catalogue, False for one that `resolve` made from its name."""
@@ -216,17 +265,16 @@ class Catalogue:
         Only those that `may_use` allows, and with no tool that the model does not have. A model for
         pictures or videos does not fall back to the upstream's choice, which answers in text.
         """
-        found = [model]
+        found = {model.id: model}
         following = self._names.get(model.fallback) if model.fallback else None
         if following is None and not self.has(model):
             following = self._default
-        while following is not None and following not in found:
-            found.append(following)
+        while following is not None and following.id not in found:
+            found[following.id] = following
             following = self._names.get(following.fallback) if following.fallback else None
-        automatic = self._models[AUTOMATIC]
-        if automatic not in found and not model.makes_media:
-            found.append(automatic)
-        allowed = (each for each in found[1:] if may_use(each.id))
+        if not model.makes_media:
+            found.setdefault(AUTOMATIC, self._models[AUTOMATIC])
+        allowed = (each for each in found.values() if each is not model and may_use(each.id))
         return (
             model,
             *(
@@ -234,6 +282,12 @@ class Catalogue:
                 for each in allowed
             ),
         )
+
+
+def _split(name: str) -> tuple[str, Tool | None]:
+    """A name without its suffix, and the tool to which that narrows; None without a suffix."""
+    split = _SUFFIX.fullmatch(name)
+    return (split["stem"], _SUFFIXES[split["suffix"]]) if split else (name, None)
 
 
 def no_such(name: str) -> ModelNotFound:

@@ -5,11 +5,13 @@ request, commit the answer, or decide what follows a failure.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gbproxy.accounts.failover import Failover, Next
 from gbproxy.conversations import Turn
 from gbproxy.domain.account import Account
+from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import Done, whole_tokens
 from gbproxy.domain.models import Model
@@ -20,6 +22,7 @@ from gbproxy.emulation.pipeline import (
     count_chars,
     ensure_fits,
 )
+from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.emulation.roles import PromptSize
 from gbproxy.errors import (
     ContextLengthExceeded,
@@ -29,6 +32,7 @@ from gbproxy.errors import (
     SessionDenied,
     SessionGone,
 )
+from gbproxy.gateway.files import RequestFiles, attachments_of, without_files
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import RequestContext
 from gbproxy.shaping.transform import AnswerTransform
@@ -46,8 +50,13 @@ class RequestState:
     chat: ChatRequest
     model: Model  # that the client asked for
     counted_as: str  # id under which limits count the model
-    size: PromptSize
+    emulation: RequestEmulation
+    upstreams: Mapping[str, Capabilities]  # that serve the model, by name
+    sizes: Mapping[str, PromptSize]  # of the prompt as each of them is sent it
+    size: PromptSize  # as the one that is asked is sent it
+    files: RequestFiles
     shows_thoughts: bool  # where the request does not say
+    output_started: bool = False  # something was shown, which cannot be taken back
     has_opened: bool = False  # True when this attempt's session was opened for this request
     # Turns that the client does not know: answers that had to be corrected, and the corrections.
     # Empty again in a fresh session.
@@ -57,7 +66,11 @@ class RequestState:
     _transform: AnswerTransform | None = None
 
     def begin_attempt(self) -> AnswerTransform:
-        """Start a new answer: the text of a failed attempt is neither shown nor charged."""
+        """Start a new answer: the text of a failed attempt is neither shown nor charged. Behind
+        what was shown the answer goes on.
+        """
+        if self.output_started and self._transform is not None:
+            return self._transform
         self._transform = AnswerTransform.of(self.chat, shows_thoughts=self.shows_thoughts)
         return self._transform
 
@@ -91,7 +104,10 @@ class RequestState:
         return counted.input_tokens + counted.output_tokens if counted.output_tokens else 0
 
     def note_end(self, context: RequestContext) -> None:
-        """Write the answer's size, as far as it came, to the request's log line."""
+        """Log what was emulated, and write the answer's size, as far as it came, to the request's
+        log line.
+        """
+        self.emulation.note_end()
         counted = self.transform.usage(self.size.quarter_tokens)
         context.log_fields |= {
             "answer_chars": self.transform.characters,
@@ -106,25 +122,42 @@ def write_request(
     pipeline: Pipeline,
     capabilities: Capabilities,
     model: Model,
+    put: Callable[[Attachment], str],
 ) -> UpstreamRequest:
-    """The request of this attempt. From now on the session counts as holding its messages."""
+    """The request of this attempt, whose files are in the session, by `put`. From now on the
+    session counts as holding its messages.
+    """
     if state.exchange and capabilities.sessions:
         written = pipeline.write(state.correction, is_resumed=True)
     else:
-        messages = (*turn.messages, *state.exchange)
+        messages = state.files.ready((*turn.messages, *state.exchange), turn.files)
         written = pipeline.write(messages, is_resumed=turn.is_resumed)
     ensure_fits(count_chars(written), capabilities)
+    file_ids: tuple[str, ...] = ()
+    if files := attachments_of(written):
+        known = turn.files
+        sent = state.files.put(files, put, known)
+        turn.note_files({**known, **sent})
+        file_ids = tuple(file.id for file in sent.values())
+        written = without_files(written)
     turn.mark_sent()
-    return UpstreamRequest(written, model)
+    return UpstreamRequest(written, model, file_ids)
 
 
 def commit(state: RequestState, turn: Turn, done: Done) -> None:
     """Commit the conversation, if the session holds exactly what the client was shown. To be called
     before the last frame is handed out: a quick client's next request must find it.
     """
+    transform = state.transform
     # A cut or corrected answer is not what the session holds.
-    is_exact = done.finish_reason == "stop" and state.transform.is_whole and not state.exchange
-    committed = is_exact and turn.session is not None and turn.commit(state.transform.answer)
+    is_cut = not transform.is_whole or state.emulation.has_cut
+    is_exact = done.finish_reason in ("stop", "tool_calls") and not is_cut and not state.exchange
+    if turn.session is None:
+        committed = False
+    elif is_exact:
+        committed = turn.commit(transform.answer, transform.calls)
+    else:
+        committed = turn.commit_as_is()
     context = request_context.current()
     if not committed and not context.conversation_sent:
         context.conversation = None
@@ -135,20 +168,18 @@ def next_step(
     state: RequestState,
     turn: Turn,
     failover: Failover,
-    *,
-    output_started: bool,
 ) -> Next:
     """Decide what follows a failed attempt. Raises the client's error when nothing does."""
     can_restart = turn.can_restart
     try:
         step = failover.failed(
             error,
-            output_started=output_started or request_context.current().is_over(),
+            output_started=state.output_started or request_context.current().is_over(),
             reused_session=not state.has_opened,
             can_restart=can_restart,
         )
     except GatewayError:
-        if can_restart or output_started:
+        if can_restart or state.output_started:
             raise
         if isinstance(error, SessionGone | SessionDenied):
             turn.invalidate_session()

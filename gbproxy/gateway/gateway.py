@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager
 
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.failover import Failover, Next
@@ -14,24 +14,22 @@ from gbproxy.conversations import Conversations, Turn
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, Flush, SessionNamed, Started
-from gbproxy.domain.models import Model, no_such
-from gbproxy.emulation import roles
-from gbproxy.emulation.pipeline import (
-    CorrectionNeeded,
-    Pipeline,
-    compose,
-    ensure_fits,
-    fitting,
-)
+from gbproxy.domain.models import ALL_TOOLS, Model, no_such
+from gbproxy.emulation.pipeline import CorrectionNeeded, ensure_fits, fitting
+from gbproxy.emulation.request_emulation import RequestEmulation
+from gbproxy.emulation.roles import PromptSize
 from gbproxy.errors import (
+    BadRequest,
     ContextLengthExceeded,
     NoAccountAvailable,
     Overloaded,
+    RequestTooLarge,
     SessionDenied,
     SessionGone,
     UpstreamError,
     UpstreamTimeout,
 )
+from gbproxy.gateway.answer_files import NO_MEDIA, AnswerFiles, MediaOut
 from gbproxy.gateway.attempt import (
     RequestState,
     commit,
@@ -39,11 +37,13 @@ from gbproxy.gateway.attempt import (
     note_failure,
     write_request,
 )
+from gbproxy.gateway.files import FileTransfer, RequestFiles
+from gbproxy.gateway.opening import session_for
+from gbproxy.gateway.shared_reservation import Ending, Reserve, SharedReservation
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
-from gbproxy.rate_limits.limiter import Limiter, Reservation
+from gbproxy.rate_limits.limiter import Limiter
 from gbproxy.sessions.prewarmed import SessionPool
-from gbproxy.upstreams.base import Capabilities, Upstream
 from gbproxy.upstreams.registry import Upstreams
 
 log = logging.getLogger(__name__)
@@ -60,13 +60,15 @@ class Gateway:
         conversations: Conversations,
         sessions: SessionPool,
         limits: Limiter,
+        files: FileTransfer,
         *,
+        media: MediaOut = NO_MEDIA,
         show_thoughts: bool = False,
         max_attempts: int = 3,
         request_timeout_s: float = 1800,
         suspect: Callable[[Account], object] = lambda account: None,
         record_activity: Callable[..., object] = lambda account_id="": None,
-        emulation: Callable[[Capabilities], Pipeline] = compose,
+        emulation: Callable[[ChatRequest], RequestEmulation] = RequestEmulation,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`request_timeout_s` bounds one request over all its waits and attempts.
@@ -81,6 +83,8 @@ class Gateway:
         self._conversations = conversations
         self._sessions = sessions
         self._limits = limits
+        self._files = files
+        self._media = media
         self._show_thoughts = show_thoughts
         self._max_attempts = max_attempts
         self._suspect = suspect
@@ -96,11 +100,31 @@ class Gateway:
         Reading on behind `Done` confirms that the last frame was written; if the generator is
         closed instead, the conversation does not go on from this answer.
         """
+        return self._stream(chat, self._limits.begin, RequestFiles(self._files, chat.messages))
+
+    @contextmanager
+    def streams(self, chat: ChatRequest) -> Iterator[list[ChatStream]]:
+        """As many answers as the request asks for, to be read side by side, each in a request
+        context of its own (`request_context.child`). Limits count them as one, until the block is
+        left.
+        """
+        shared = SharedReservation(self._limits.begin, chat.choices)
+        files = RequestFiles(self._files, chat.messages)
+        with closing(shared):
+            yield [self._stream(chat, shared.begin, files) for _ in range(chat.choices)]
+
+    def count_tokens(self, chat: ChatRequest) -> int:
+        """The tokens of a request's prompt, as the `Usage` of its answer would count them; nothing
+        is asked, and however long it is, it is counted. Raises ModelNotFound.
+        """
+        return self._prepare(chat, RequestFiles(self._files, chat.messages)).prompt_tokens
+
+    def _stream(self, chat: ChatRequest, reserve: Reserve, files: RequestFiles) -> ChatStream:
         context = request_context.current()
         context.limit_time(self._request_timeout_s)
-        state = self._prepare(chat)
+        state = self._prepare(chat, files)
         self._record_activity()
-        reservation = self._limits.begin(
+        reservation = reserve(
             chat.principal,
             state.counted_as,
             is_streamed=chat.is_streamed,
@@ -110,6 +134,7 @@ class Gateway:
             with self._begin_turn(state) as turn:
                 context.conversation = turn.conversation
                 failover = self._failover(state, turn)
+                state.files.fetch(turn.messages)
                 while True:
                     required = None if turn.can_restart else turn.account_key
                     with failover.lease(required=required, preferred=turn.account_key) as account:
@@ -139,43 +164,60 @@ class Gateway:
         turn: Turn,
         failover: Failover,
         account: Account,
-        reservation: Reservation,
+        reservation: Ending,
     ) -> Generator[ChatEvent, None, Next | CorrectionNeeded | None]:
         """Ask once, in one session. Returns the next step, None once it was answered. Raises the
         client's error.
         """
         context = request_context.current()
-        context.attempts += 1
+        context.note_attempt()
         context.phase = Phase.CONNECTING
         context.has_elsewhere = failover.may_go_elsewhere if turn.can_restart else lambda: False
         model, transform = failover.model, state.begin_attempt()
-        output_started = False
         try:
             upstream = self._upstreams.of(account)
-            pipeline = self._emulation(upstream.capabilities)
+            pipeline = state.emulation.pipeline(upstream.capabilities)
+            state.size = state.sizes[account.upstream]
             if not turn.is_resumed:
                 ensure_fits(state.size.chars, upstream.capabilities)
-            session = self._session(state, turn, account, upstream)
-            request = write_request(state, turn, pipeline, upstream.capabilities, model)
+            session = session_for(state, turn, account, upstream.capabilities, self._sessions)
+            state.emulation.enter(turn.conversation, is_told=turn.is_told)
+            request = write_request(
+                state,
+                turn,
+                pipeline,
+                upstream.capabilities,
+                model,
+                lambda file: upstream.add_file(account, session, file),
+            )
+            made = AnswerFiles(self._media, state.chat, turn, upstream, account)
             with (
                 closing(upstream.stream(request, account, session)) as source,
                 closing(
-                    transform.apply(pipeline.read(source, may_correct=state.may_correct))
+                    made.with_bytes(
+                        transform.apply(
+                            pipeline.read(source, may_correct=state.may_correct),
+                            made.published,
+                            made.delivery,
+                        )
+                    )
                 ) as events,
             ):
+                has_started = state.output_started
                 for event in events:
                     if isinstance(event, SessionNamed):
                         turn.name(event.name)
                         continue
-                    if not output_started:
+                    if not has_started:
                         # Until there is something to show, a failure is still a plain error, and
                         # another attempt may follow.
                         if isinstance(event, Flush):
                             continue
-                        output_started = True
+                        has_started = state.output_started = True
+                        turn.mark_shown()
                         failover.begun()
                         self._note_start(state, model, account)
-                        yield Started(model.id)
+                        yield Started(model.id, state.prompt_tokens)
                     if isinstance(event, Done):
                         commit(state, turn, event)
                         reservation.end(state.tokens())
@@ -185,7 +227,7 @@ class Gateway:
                     else:
                         yield event
         except CorrectionNeeded as needed:
-            if output_started:  # a stage's bug: what was shown cannot be taken back
+            if state.output_started and not needed.follows_shown:  # a stage's bug
                 raise
             return needed.with_traceback(None)
         except (UpstreamError, ContextLengthExceeded) as error:
@@ -194,12 +236,23 @@ class Gateway:
             if is_lost and not state.has_opened and not turn.is_resumed:
                 # It was prewarmed: the account's other prewarmed sessions may be gone too.
                 self._sessions.invalidate(account)
-            return next_step(error, state, turn, failover, output_started=output_started)
+            return next_step(error, state, turn, failover)
+        except (BadRequest, RequestTooLarge) as error:  # of a file
+            note_failure(error, account)
+            raise
         failover.answered()
         return None
 
-    def _prepare(self, chat: ChatRequest) -> RequestState:
+    def _prepare(self, chat: ChatRequest, files: RequestFiles) -> RequestState:
         model = self._models.resolve(chat.model)
+        if chat.makes_image:
+            model = model.narrowed_to("imageGenerationSpec")
+            if "imageGenerationSpec" not in model.tools:
+                raise BadRequest(f"the model {model.id} makes no images", param="model")
+        elif chat.web_search:
+            model = model.narrowed_to("webGroundingSpec")
+        elif chat.tools.declared:  # the model takes the upstream's own for them
+            model = model.without_tools(ALL_TOOLS)
         if not chat.principal.may_use(model.id):
             raise no_such(chat.model or model.id)
         if chat.model and chat.model != model.id:
@@ -207,9 +260,22 @@ class Gateway:
                 "model.mapped",
                 extra={"asked": chat.model[:100], "used": model.id, "reason": "name"},
             )
-        size = roles.measure(chat.messages)
+        emulation = self._emulation(chat)
+        upstreams = self._upstreams.capabilities(model.names)
+        sizes = emulation.sizes(upstreams)
+        size = next(iter(sizes.values()), PromptSize(0, 0))
         request_context.current().log_fields |= {"model": model.id, "prompt_chars": size.chars}
-        return RequestState(chat, model, self._models.counted_as(model), size, self._show_thoughts)
+        return RequestState(
+            chat,
+            model,
+            self._models.counted_as(model),
+            emulation,
+            upstreams,
+            sizes,
+            size,
+            files,
+            self._show_thoughts,
+        )
 
     def _begin_turn(self, state: RequestState) -> Turn:
         chat, model = state.chat, state.model
@@ -218,14 +284,19 @@ class Gateway:
             model.id,
             chat.messages,
             chat.conversation,
+            form=chat.form_digest,
             avoided=lambda: self._pool.saturated(model.quota),
         )
 
     def _failover(self, state: RequestState, turn: Turn) -> Failover:
-        """Raises ContextLengthExceeded also where no account can be asked, at no account's cost."""
-        upstreams = self._upstreams.capabilities(state.model.names)
+        """Raises ContextLengthExceeded, and BadRequest for files that nobody takes, also where no
+        account can be asked, at no account's cost.
+        """
+        able: Collection[str] = state.upstreams.keys()
         # A resumed session is sent its delta only, which may fit where the whole does not.
-        able = upstreams.keys() if turn.is_resumed else fitting(state.size.chars, upstreams)
+        if not turn.is_resumed:
+            able = fitting(state.sizes, state.upstreams)
+        able = state.files.takers(turn.messages, able, state.upstreams)
         return Failover(
             self._pool,
             self._models.requested(state.model, state.chat.principal, able),
@@ -233,34 +304,6 @@ class Gateway:
             suspect=self._suspect,
             pause=self._pause,
         )
-
-    def _session(
-        self, state: RequestState, turn: Turn, account: Account, upstream: Upstream
-    ) -> str:
-        """The name of the session to ask in: the turn's own, or a fresh one. Empty without one."""
-        if turn.session is not None:
-            return turn.session.name
-        context = request_context.current()
-        state.has_opened = False
-        name = ""
-        if not upstream.capabilities.sessions:
-            turn.forgo_session()
-            state.has_opened = True
-        else:
-            can_rename = turn.can_take_id and not context.conversation_sent
-            # A prewarmed session has an id of its own, by which other workers see that the
-            # conversation is in use.
-            session = self._sessions.take(account) if can_rename else None
-            if session is None:
-                session = turn.record(account.account_key, self._sessions.open(account))
-                state.has_opened = True
-            else:
-                turn.use(session)
-                turn.take_id()
-            name = session.name
-        if not context.conversation_sent:
-            context.conversation = turn.conversation
-        return name
 
     def _note_lease(self, account: Account, turn: Turn) -> None:
         context = request_context.current()

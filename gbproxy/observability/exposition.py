@@ -15,10 +15,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from gbproxy import __version__
 from gbproxy.domain.account import AccountView
 from gbproxy.observability import definitions as f
 from gbproxy.observability import multiprocess
+from gbproxy.version import __version__
 
 STATES = ("ready", "cooling", "refused", "disabled")
 ACCOUNTS_SHOWN = 1000  # of more, those that are not ready come first

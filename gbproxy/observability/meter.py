@@ -9,7 +9,7 @@ from gbproxy.domain.account import AccountView
 from gbproxy.errors import GatewayError
 from gbproxy.observability.request_context import RequestContext
 
-AnswerKind = Literal["stream", "whole"]
+AnswerKind = Literal["stream", "whole", "file"]
 Outcome = Literal["continued", "fresh", "miss", "contended", "lost", "unavailable"]
 
 

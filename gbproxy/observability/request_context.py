@@ -22,7 +22,7 @@ from gbproxy.errors import AccountStalled, GatewayError, UpstreamTimeout
 T = TypeVar("T")
 
 _merging = threading.Lock()
-_SUMMED = ("answer_chars", "output_tokens")  # of all answers to one request
+_SUMMED = ("answer_chars", "output_tokens", "uploaded_bytes")  # of all answers to one request
 _RECHECK_S = 1.0  # between looks for another account
 # A later version may have further fields behind these four.
 _FORM = re.compile(
@@ -60,7 +60,8 @@ class RequestContext:
     conversation can be continued. `accounts` counts those that were leased, `failures` are the
     codes of attempts that failed, each with Google's status word, "" without one. `log_fields`
     become fields of the `request.done` event. `until` is the request's deadline on the monotonic
-    clock; `has_elsewhere` is True while an account beside the leased one may serve it.
+    clock; `base_url`: where the client has reached the gateway, "" without a server.
+    `has_elsewhere` is True while an account beside the leased one may serve it.
     """
 
     request_id: str = "-"
@@ -77,8 +78,9 @@ class RequestContext:
     conversation_sent: bool = False  # the response headers are out
     log_fields: dict[str, Any] = field(default_factory=dict)
     until: float = math.inf
+    base_url: str = ""
     has_elsewhere: Callable[[], bool] = lambda: False
-    is_child: bool = False  # one of several answers to a request (`n` > 1)
+    parent: RequestContext | None = None  # of one of several answers to a request (`n` > 1)
     _waiting_since: float | None = None
     _asks: bool = False
 
@@ -91,6 +93,12 @@ class RequestContext:
         if self._asks:
             self._asks, self.phase = False, Phase.FIRST_BYTE
 
+    def note_attempt(self) -> None:
+        """Count an attempt; at once for the whole request too, whose headers name the number."""
+        self.attempts += 1
+        if self.parent is not None:
+            self.parent.note_attempt()
+
     def begin_wait(self) -> None:
         """Begin to count the time as the upstream's."""
         self._waiting_since = time.perf_counter()
@@ -102,7 +110,7 @@ class RequestContext:
 
     def limit_time(self, timeout_s: float) -> None:
         """Set the deadline; a child keeps that of the whole request."""
-        if not self.is_child:
+        if self.parent is None:
             self.until = time.monotonic() + timeout_s
 
     def is_over(self) -> bool:
@@ -128,7 +136,6 @@ class RequestContext:
     def _merge(self, child: RequestContext) -> None:
         self.upstream_s += child.upstream_s
         self.queued_s += child.queued_s
-        self.attempts += child.attempts
         self.accounts += child.accounts
         self.failures += child.failures
         first_ms = [ms for ms in (self.ttft_ms, child.ttft_ms) if ms is not None]
@@ -169,7 +176,8 @@ def child() -> Iterator[RequestContext]:
         parent.trace,
         started=parent.started,
         until=parent.until,
-        is_child=True,
+        base_url=parent.base_url,
+        parent=parent,
     )
     token = _current.set(made)
     try:
@@ -177,6 +185,26 @@ def child() -> Iterator[RequestContext]:
     finally:
         _current.reset(token)
         parent.merge(made)
+
+
+@contextmanager
+def part() -> Iterator[RequestContext]:
+    """The context of work that is done side by side with other work for the current request. What
+    it counts is dropped: the request counts its own waiting.
+    """
+    whole = current()
+    made = RequestContext(
+        whole.request_id,
+        whole.trace,
+        started=whole.started,
+        until=whole.until,
+        has_elsewhere=whole.has_elsewhere,
+    )
+    token = _current.set(made)
+    try:
+        yield made
+    finally:
+        _current.reset(token)
 
 
 def result_in_time(

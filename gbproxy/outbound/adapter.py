@@ -17,7 +17,7 @@ from gbproxy.outbound.pools import POOLS, SOCKS_POOLS
 from gbproxy.settings.network import ProxyAddress
 
 # By default the system buffers up to 32 MB of each answer that is not read.
-_SOCKET_OPTIONS = (
+SOCKET_OPTIONS = (
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024),
 )
@@ -32,7 +32,7 @@ class Adapter(requests.adapters.HTTPAdapter):
     """
 
     def __init__(self, ca_bundle: Path | None, pool_size: int, proxy: ProxyAddress | None) -> None:
-        self._context = _tls_context(ca_bundle)
+        self._context = tls_context(ca_bundle)
         self._proxy = proxy
         # By address: to look for one, and to take the address apart, takes longer than sending.
         self._pools: dict[str | None, Any] = {}
@@ -41,7 +41,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(
-            *args, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+            *args, ssl_context=self._context, socket_options=SOCKET_OPTIONS, **kwargs
         )
         self.poolmanager.pool_classes_by_scheme = POOLS
 
@@ -50,7 +50,7 @@ class Adapter(requests.adapters.HTTPAdapter):
         if not is_socks:
             kwargs["proxy_ssl_context"] = self._context
         manager = super().proxy_manager_for(
-            proxy, ssl_context=self._context, socket_options=_SOCKET_OPTIONS, **kwargs
+            proxy, ssl_context=self._context, socket_options=SOCKET_OPTIONS, **kwargs
         )
         manager.pool_classes_by_scheme = SOCKS_POOLS if is_socks else POOLS
         if is_socks and self._proxy is not None:
@@ -107,7 +107,8 @@ def _keep(known: dict[str | None, Any], url: str | None, value: Any) -> None:
     known[url] = value
 
 
-def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Trusts the authorities of `ca_bundle` alone, else the system's, else certifi's."""
     if ca_bundle is not None:
         is_dir = ca_bundle.is_dir()
         return ssl.create_default_context(

@@ -21,7 +21,7 @@ from gbproxy.outbound.answer import Answer
 from gbproxy.outbound.body import Body, ObservedBody, body_of
 from gbproxy.outbound.errors import reraise
 from gbproxy.outbound.pools import prewarm
-from gbproxy.outbound.request_head import prepared
+from gbproxy.outbound.request_head import Upload, prepared
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts
 from gbproxy.settings.network import ProxyAddress
 
@@ -49,7 +49,7 @@ class HttpClient:
         self._adapter = Adapter(ca_bundle, pool_size, address)
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None = None
     ) -> Reply:
         """Send a request and read the whole answer, of at most MAX_BODY_BYTES. Redirects are
         answers like any other.
@@ -65,7 +65,7 @@ class HttpClient:
             )
 
     def stream(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None = None
     ) -> AbstractContextManager[StreamedReply]:
         """Send a request and give the answer as soon as its headers are in; leaving closes what was
         not read.
@@ -78,7 +78,7 @@ class HttpClient:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | Upload | None,
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
         reply = self._ask(method, url, headers, body, timeouts)
@@ -91,7 +91,7 @@ class HttpClient:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | Upload | None,
         timeouts: Timeouts,
     ) -> StreamedReply:
         context = request_context.current()

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -119,18 +120,25 @@ class Connection(HTTPConnection):
     def is_connected(self) -> bool:
         return self.sock is not None and is_quiet(self.sock)
 
-    def send_request(self, request: bytes, deadline: Deadline) -> None:
-        """Send head and body. Raises OSError and ProtocolError."""
+    def send_request(self, pieces: Iterable[bytes], deadline: Deadline) -> None:
+        """Send head and body. Raises OSError, ProtocolError, and UpstreamTimeout when the deadline
+        passes between two pieces: a peer may take them ever so slowly.
+        """
         sock = self.sock
-        sock.settimeout(deadline.connect_timeout)
         try:
-            # `sendall` of gevent asks the system for the size of its buffer first.
-            sent = sock.send(request)
-            if sent < len(request):
-                sock.sendall(memoryview(request)[sent:])
+            for piece in pieces:
+                if deadline.is_over():
+                    raise deadline.overrun()
+                sock.settimeout(deadline.connect_timeout)
+                # `sendall` of gevent asks the system for the size of its buffer first.
+                sent = sock.send(piece)
+                if sent < len(piece):
+                    sock.sendall(memoryview(piece)[sent:])
         except (BrokenPipeError, ConnectionResetError):
             pass  # there may be an answer all the same
         except TimeoutError as error:
+            if deadline.is_over():
+                raise deadline.overrun() from error
             raise ProtocolError("the request could not be sent in time") from error
 
 
@@ -146,6 +154,19 @@ class SocksConnection(Connection, socks5.Connection):
 class SecureSocksConnection(SecureConnection, socks5.SecureConnection):
     def _addresses(self) -> list[str]:
         return [self._dns_host]
+
+
+class _TunnelInTls(HTTPSConnection):
+    def connect(self) -> None:
+        self.sock = self._connect_tls_proxy(self.host, self._new_conn())
+        self._has_connected_to_proxy = True
+        self._tunnel()
+
+
+class PlainInSecureProxy(Connection, _TunnelInTls):
+    """Plain HTTP in a tunnel through a proxy that is itself spoken to in TLS: urllib3 has only
+    forwarding for that.
+    """
 
 
 def is_quiet(sock: Any) -> bool:

@@ -5,9 +5,10 @@ answer. A connection comes back unless its answer did not end exactly.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from http.client import HTTPException
+from itertools import chain
 from typing import Any
 
 import urllib3
@@ -25,7 +26,7 @@ from gbproxy.outbound.connections import (
     SocksConnection,
 )
 from gbproxy.outbound.reader import SocketReader
-from gbproxy.outbound.request_head import encoded
+from gbproxy.outbound.request_head import Upload, encoded
 from gbproxy.outbound.timeouts import Deadline
 
 
@@ -41,7 +42,7 @@ class Pool(urllib3.HTTPConnectionPool):
         self,
         method: str,
         url: str,
-        body: bytes | None = None,
+        body: bytes | Upload | None = None,
         headers: Mapping[str, str] | None = None,
         *_: Any,
         timeout: Deadline,
@@ -56,10 +57,14 @@ class Pool(urllib3.HTTPConnectionPool):
         # A proxy that passes requests on is told the whole address; else it makes a tunnel.
         is_passed_on = self.proxy is not None and not url.startswith("/")
         proxy_headers = tuple(self.proxy_headers.items()) if is_passed_on else ()
-        request = encoded(method, url, headers or {}, body, proxy_headers)
+        pieces: Iterable[bytes]
+        if body is None or isinstance(body, bytes):
+            pieces = (encoded(method, url, headers or {}, body, proxy_headers),)
+        else:
+            pieces = chain((encoded(method, url, headers or {}, None, proxy_headers),), body)
         connection = self._take(timeout, by_tunnel=self.proxy is not None and not is_passed_on)
         timeout.has_connection = True
-        return self._exchange(connection, method, request, timeout)
+        return self._exchange(connection, method, pieces, timeout)
 
     def _take(self, deadline: Deadline, *, by_tunnel: bool) -> Any:
         """Take a connection that is open. Raises what urllib3, http.client and the system raise."""
@@ -85,12 +90,14 @@ class Pool(urllib3.HTTPConnectionPool):
         else:
             connection.connect()
 
-    def _exchange(self, connection: Any, method: str, request: bytes, deadline: Deadline) -> Answer:
+    def _exchange(
+        self, connection: Any, method: str, pieces: Iterable[bytes], deadline: Deadline
+    ) -> Answer:
         """Send a request, head and body, and read the head of its answer. The connection comes back
         with the answer's end. Raises what the system and http.client raise, and ProtocolError.
         """
         try:
-            connection.send_request(request, deadline)
+            connection.send_request(pieces, deadline)
             # What is waited for from now on is the upstream's answer.
             request_context.current().note_sent()
             answer = Answer(

@@ -10,6 +10,7 @@ from typing import Any
 
 from gbproxy.errors import GatewayError
 from gbproxy.outbound.client import HttpClient, StreamedReply
+from gbproxy.outbound.request_head import Upload
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 
@@ -68,10 +69,11 @@ class RecordingHttpClient(HttpClient):
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | Upload | None,
         timeouts: Timeouts,
     ) -> Iterator[StreamedReply]:
-        exchange = Exchange(method, url, dict(headers), body or b"", time.monotonic())
+        sent = body if isinstance(body, bytes) else b"".join(body or ())
+        exchange = Exchange(method, url, dict(headers), sent, time.monotonic())
         self.exchanges.append(exchange)
         try:
             with super()._stream(method, url, headers, body, timeouts) as reply:

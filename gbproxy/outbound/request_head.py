@@ -6,9 +6,10 @@ Source: RFC 9112, 3.2 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Protocol
 
 import requests
 from requests.exceptions import InvalidHeader, InvalidURL
@@ -28,8 +29,15 @@ _OF_ONE_REQUEST = ("Authorization", "Cookie", "traceparent", "Content-Length")
 Headers = tuple[tuple[str, str], ...]
 
 
+class Upload(Protocol):
+    """A body that is made while it is sent; its length in bytes is known before."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
 def prepared(
-    method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None = None
 ) -> requests.PreparedRequest:
     """A request ready to be sent, without what a requests.Session would add. Its headers are
     checked when they are encoded.
@@ -44,7 +52,7 @@ def prepared(
     if body is not None or method not in _WITHOUT_BODY:
         own["Content-Length"] = str(len(body or b""))
     request.headers = own  # type: ignore[assignment]
-    request.body = body
+    request.body = body  # type: ignore[assignment]  # requests hands it on as it is
     return request
 
 

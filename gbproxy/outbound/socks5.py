@@ -13,6 +13,7 @@ import socks  # type: ignore[import-untyped]
 from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+VERSION = socks.PROXY_TYPE_SOCKS5
 _NO_AUTHENTICATION, _BY_PASSWORD = b"\x05\x00", b"\x05\x02"
 
 

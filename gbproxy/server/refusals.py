@@ -42,12 +42,15 @@ def error_format(formats: ErrorFormats, req: Any, exc: BaseException) -> ErrorFo
 def response(shape: ErrorFormat, status: int, error: GatewayError, request_id: str) -> bytes:
     """The whole response; the connection ends behind it."""
     body = shape.body(error, status)
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type:"
-        f" {shape.content_type}\r\nx-request-id: {request_id}\r\nContent-Length: {len(body)}"
-        "\r\n\r\n"
-    )
-    return head.encode() + body
+    headers = {
+        "Connection": "close",
+        "Content-Type": shape.content_type,
+        "x-request-id": request_id,
+        "Content-Length": str(len(body)),
+        **shape.headers(error),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode() + body
 
 
 def _received_head(exc: BaseException) -> bytes:

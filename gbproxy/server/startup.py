@@ -2,7 +2,7 @@
 temporary database) is made in the arbiter.
 
 What is made is put into the environment, where it survives a reload: a reload runs
-`gunicorn.conf.py` again, in a process whose environment is still the same.
+`gbproxy/gunicorn_conf.py` again, in a process whose environment is still the same.
 """
 
 from __future__ import annotations

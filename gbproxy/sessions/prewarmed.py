@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from gbproxy.domain.account import Account
 from gbproxy.domain.clock import jitter
@@ -26,6 +27,12 @@ log = logging.getLogger(__name__)
 PREWARMED_PER_ACCOUNT = 2
 _RETRY_S = 30.0  # after a session could not be opened
 _MAX_AGE_S = 900.0  # the upstream does not say how long it keeps an unused session
+
+
+class OpenSession(Protocol):
+    """`Upstream.open_session`, of the account's upstream."""
+
+    def __call__(self, account: Account, *, for_files: bool) -> str: ...
 
 
 @dataclass(slots=True)
@@ -47,7 +54,7 @@ class SessionPool:
     def __init__(
         self,
         sessions: SessionRows,
-        open_session: Callable[[Account], str],
+        open_session: OpenSession,
         submit: Callable[[Callable[[], None]], bool],
         delete_unrecorded: Callable[[Session], None],
         *,
@@ -90,9 +97,9 @@ class SessionPool:
             slot = self._slots.setdefault(account, _Slot())
             return slot.ready.popleft()[0] if slot.ready else None
 
-    def open(self, account: Account) -> str:
+    def open(self, account: Account, *, for_files: bool = False) -> str:
         """Open a session for one request, which waits for its name; if the request stops waiting,
-        the session is added to the prewarmed ones.
+        the session is added to the prewarmed ones. `for_files`: as for `Upstream.open_session`.
 
         Raises what the upstream raises; AccountStalled after `patience_s` while another account may
         serve the request; UpstreamTimeout when the request's time is over.
@@ -102,7 +109,7 @@ class SessionPool:
         def work() -> None:
             self._openers.add(threading.current_thread())
             try:
-                opened.set_result(self._open_session(account))
+                opened.set_result(self._open_session(account, for_files=for_files))
             except Exception as error:  # noqa: BLE001  raised in the thread that waits
                 opened.set_exception(error)
             finally:
@@ -182,7 +189,7 @@ class SessionPool:
         began_at = self._clock()
         try:
             if not self._closed:
-                name = self._open_session(account)
+                name = self._open_session(account, for_files=False)
         except GatewayError as error:
             fields = {"account": account.id, "code": error.code, "said": error.safe_words}
             log.info("stock.failed", extra=fields)

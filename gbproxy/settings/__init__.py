@@ -4,14 +4,13 @@
 """
 
 from gbproxy.settings.entries import AccountSettings, ModelSettings
-from gbproxy.settings.environment import LEGACY_IGNORED, RESERVED
+from gbproxy.settings.environment import LEGACY_IGNORED
 from gbproxy.settings.fields import Settings
 from gbproxy.settings.loading import SettingsError, load
 from gbproxy.settings.validators import STATUS_LINES
 
 __all__ = [
     "LEGACY_IGNORED",
-    "RESERVED",
     "STATUS_LINES",
     "AccountSettings",
     "ModelSettings",

@@ -57,10 +57,6 @@ LEGACY_IGNORED = frozenset({
     "JWT_EXPIRY_MINUTES", "OPENAI_COMPATIBLE", "API_KEY_HEADER",
 })  # fmt: skip
 
-# Variables of features that are not built yet: named at start, as a limit that is set here does not
-# hold.
-RESERVED = frozenset({"MAX_FILE_MB", "PUBLIC_URL", "MEDIA_TTL_S"})
-
 
 @dataclass(frozen=True, slots=True)
 class Variable:

@@ -29,7 +29,7 @@ from gbproxy.settings.validators import (
 
 
 def _user_agent() -> str:
-    from gbproxy import __version__
+    from gbproxy.version import __version__
 
     return f"gbproxy/{__version__}"
 
@@ -125,10 +125,10 @@ class Settings(BaseModel):
     )
     proxy: Annotated[SecretStr, parsed_by(network.proxy_url)] | None = Field(
         None,
-        description="proxy for all upstream traffic: `http://`, `https://`, `socks5://` or "
-        "`socks5h://`, with `user:password@` or `user@` where needed; both are sent in UTF-8, and "
-        "`/`, `?`, `#`, `%` and spaces in them are written as `%XX`. The usual `HTTPS_PROXY` is "
-        "not read",
+        description="proxy for all upstream traffic and for linked files: `http://`, `https://`, "
+        "`socks5://` or `socks5h://`, with `user:password@` or `user@` where needed; both are sent "
+        "in UTF-8, and `/`, `?`, `#`, `%` and spaces in them are written as `%XX`. The usual "
+        "`HTTPS_PROXY` is not read",
     )
     user_agent: Annotated[str, parsed_by(validators.user_agent)] = Field(
         default_factory=_user_agent,
@@ -194,11 +194,14 @@ class Settings(BaseModel):
     session_timeout: NonNegativeFloat = Field(
         1800.0,
         description="seconds after its last answer in which a [conversation](conversations.md) "
-        "continues in its upstream session, which is deleted then. `0`: a fresh session for each "
-        "request, deleted after it",
+        "continues in its upstream session, which is deleted then, but not before the last "
+        "[link](api.md#links) into it has expired. `0`: a fresh session for each "
+        "request, deleted after it; [sessions](api.md#sessions) that clients open then live 1800",
     )
     prompt_max_chars: PositiveInt = Field(
-        400_000, description="longer conversations: 400 `context_length_exceeded`"
+        400_000,
+        description="older turns of longer conversations go up as a file; a newest message that is "
+        "longer by itself: 400 `context_length_exceeded`",
     )
     ca_bundle: Annotated[Path, parsed_by(validators.certificates)] | None = Field(
         None,
@@ -253,10 +256,30 @@ class Settings(BaseModel):
         "for the first labels of a host: see [browsers](deployment.md#browsers)",
     )
     max_body_mb: PositiveFloat = Field(32.0, description="larger requests: 413 `request_too_large`")
+    max_file_mb: PositiveFloat = Field(
+        20.0, description="larger files, sent or linked to in a message: 413 `request_too_large`"
+    )
     max_answer_mb: PositiveFloat = Field(
         64.0,
         description="an upstream answer with more text than that, hidden thoughts included, ends "
         "with an error; so does one that needs far more data to say it",
+    )
+    public_url: Annotated[str, parsed_by(network.base_url)] | None = Field(
+        None,
+        description="where clients reach the gateway, such as `https://ai.example.com`: the base "
+        "of the links to [pictures and videos](api.md#pictures-and-videos). Unset: where each "
+        "request has reached it, for which a proxy in front needs `TRUSTED_PROXIES`",
+    )
+    media_ttl_s: PositiveFloat = Field(
+        86_400.0,
+        description="seconds for which a link to a picture or video is valid; the upstream session "
+        "that holds the file is not deleted before",
+    )
+    images_in_chat: Annotated[Literal["markdown", "base64", "both"], ANY_CASE] = Field(
+        "markdown",
+        description="how a picture stands in a chat answer: `markdown`, a link in the text and in "
+        "`message.images`; `base64`, in `message.images` alone, with its bytes, for clients that "
+        "cannot fetch links; or `both`",
     )
     ignored: tuple[str, ...] = Field(
         (), description="no variable: names of variables that are set and have no effect"

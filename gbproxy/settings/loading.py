@@ -18,7 +18,7 @@ from gbproxy.settings.entries import (
     is_empty,
     names_two_config_ids,
 )
-from gbproxy.settings.environment import LEGACY_IGNORED, RESERVED, EnvironmentReader, Variable
+from gbproxy.settings.environment import LEGACY_IGNORED, EnvironmentReader, Variable
 from gbproxy.settings.fields import Settings
 
 VARIABLES = {
@@ -133,13 +133,11 @@ def _wrong_names_in_models(
 
 def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The variables that are set and have no effect."""
-    without_effect = LEGACY_IGNORED | RESERVED
     return tuple(
         sorted(
             name
             for name, text in environ.items()
-            if text.strip()
-            and (name in without_effect or name.removesuffix("_FILE") in without_effect)
+            if text.strip() and name.removesuffix("_FILE") in LEGACY_IGNORED
         )
     )
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gbproxy.domain.events import (
+    Citation,
     Done,
     FileOutput,
     Flush,
@@ -18,26 +20,72 @@ from gbproxy.domain.events import (
     SessionNamed,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     UpstreamStream,
     estimate_quarter_tokens,
 )
+from gbproxy.domain.media import MediaDelivery, is_image
 
-_NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on yet.]"
+_WITH_TEXT = (TextDelta, ThoughtDelta, Refusal, ToolCallDelta)
+_BESIDE_THE_TEXT = (Flush, ThoughtDelta, SessionNamed, Citation)
+_NOT_DELIVERED = "[The model made a file ({what}), which cannot be passed on.]"
+_NOT_IN_LABELS = re.compile(r"[\[\]()<>\\`!\s\x00-\x1f]+")
+
+Publish = Callable[[FileOutput], FileOutput | None]
+"""A file as it is passed on, with its bytes or its link; None when it cannot be."""
 
 
-def name_files(events: UpstreamStream) -> UpstreamStream:
-    """Replace a file, which cannot be delivered yet, by one line of text."""
+def show_files(
+    events: UpstreamStream,
+    publish: Publish,
+    delivery: MediaDelivery,
+    on_insert: Callable[[int], None] = lambda length: None,
+) -> UpstreamStream:
+    """Pass files on as `publish` returns them, behind a line that links to those that are to stand
+    in the text. One that `publish` has no way for becomes a line that names it.
+
+    `on_insert`: called with the length of a line before it is yielded.
+    """
     last = "\n"
     for event in events:
         if type(event) is TextDelta:
             last = event.text or last
         elif type(event) is FileOutput:
-            line = _NOT_DELIVERED.format(
-                what=", ".join(filter(None, (event.name, event.mime_type)))
-            )
-            event = TextDelta(f"{line}\n" if last.endswith("\n") else f"\n\n{line}\n")
-            last = "\n"
+            file = publish(event)
+            line = _file_line(file, delivery) if file is not None else _name(event)
+            if line:
+                text = f"{line}\n" if last.endswith("\n") else f"\n\n{line}\n"
+                last = "\n"
+                on_insert(len(text))
+                yield TextDelta(text)
+            if file is None:
+                continue
+            event = file
         yield event
+
+
+def _file_line(file: FileOutput, delivery: MediaDelivery) -> str:
+    """Markdown; a video is no image of it. "" for what has no link: its bytes in the text would
+    come back with each of the client's further turns.
+    """
+    if not file.url or not delivery.is_in_text(file.mime_type):
+        return ""
+    kind = file.mime_type.partition("/")[0]
+    label = _NOT_IN_LABELS.sub("", file.name or "") or (
+        kind if kind in ("image", "video", "audio") else "file"
+    )
+    return f"{'!' if is_image(file.mime_type) else ''}[{label}]({file.url})"
+
+
+def _name(file: FileOutput) -> str:
+    return _NOT_DELIVERED.format(what=", ".join(filter(None, (file.name, file.mime_type))))
+
+
+def without_citations(events: UpstreamStream) -> UpstreamStream:
+    for event in events:
+        if type(event) is not Citation:
+            yield event
 
 
 def stop_at(
@@ -54,7 +102,7 @@ def stop_at(
     held = ""
     for event in events:
         is_text = type(event) is TextDelta
-        if is_text or (held and not isinstance(event, Flush | ThoughtDelta | SessionNamed)):
+        if is_text or (held and not isinstance(event, _BESIDE_THE_TEXT)):
             text = held + event.text if type(event) is TextDelta else held
             lengths = range(min(longest, len(text)), 0, -1) if is_text else ()
             end = len(text) - next((n for n in lengths if text[-n:] in beginnings), 0)
@@ -64,7 +112,7 @@ def stop_at(
                 on_cut()
                 if found.start():
                     yield TextDelta(text[: found.start()])
-                yield Done("stop")
+                yield Done("stop", found[0])
                 return
             held = text[end:]
             if end:
@@ -76,18 +124,27 @@ def stop_at(
 def limit_tokens(
     events: UpstreamStream, most_tokens: int, on_cut: Callable[[], None]
 ) -> UpstreamStream:
-    """End the answer with `length` where its estimated tokens, thoughts included, exceed
-    `most_tokens`; then `on_cut` is called.
+    """End the answer with `length` where its estimated tokens, thoughts and tool calls included,
+    exceed `most_tokens`; then `on_cut` is called.
+
+    A call is cut as a text is: the reason says that its arguments are not complete.
     """
     left = 4 * most_tokens  # quarter tokens (domain/events.py)
     for event in events:
-        if isinstance(event, TextDelta | ThoughtDelta | Refusal):
+        if isinstance(event, _WITH_TEXT):
             weight = estimate_quarter_tokens(event.text)
             if weight > left:
                 on_cut()
                 text = event.text[: _fitting_chars(event.text, left)]
                 if text:
-                    yield type(event)(text)
+                    yield replace(event, text=text)
+                yield Done("length")
+                return
+            left -= weight
+        elif type(event) is ToolCallStarted:
+            weight = estimate_quarter_tokens(event.name)
+            if weight > left:
+                on_cut()
                 yield Done("length")
                 return
             left -= weight

@@ -241,6 +241,10 @@ class Simulator:
     def open_connections(self) -> int:
         return self._server.open_connections
 
+    def is_open(self, connection: int) -> bool:
+        """True while a recorded request's connection is open."""
+        return self._server.is_open(connection)
+
     def wait_for(self, predicate: Callable[[], object], timeout_s: float = 20.0) -> bool:
         """Wait until `predicate` is true, tried at every change. False when the time is up."""
         with self._condition:

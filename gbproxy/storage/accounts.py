@@ -78,7 +78,7 @@ _OF_ACCOUNT = [
     # comes back.
     update(sessions)
     .where(has_id(sessions.c.account_key, bindparam("wanted")), sessions.c.state == IDLE)
-    .values(TO_DELETE),
+    .values({**TO_DELETE, "not_before": bindparam("from_when")}),  # links end with the account
 ]
 _REMOVE = delete(accounts).where(accounts.c.id == bindparam("wanted"))
 _DISABLED = select(enabled_overrides.c.account_id).where(enabled_overrides.c.is_active.is_(False))

@@ -44,12 +44,20 @@ class Cipher:
         self._first = _fernet(secret_keys[0])
 
     def encrypt(self, value: object) -> bytes:
-        return self._first.encrypt(json.dumps(value, ensure_ascii=False).encode())
+        return self.encrypt_bytes(json.dumps(value, ensure_ascii=False).encode())
 
     def decrypt(self, encrypted: bytes) -> Any:
         """The value. Raises Unreadable."""
+        return json.loads(self.decrypt_bytes(encrypted))
+
+    def encrypt_bytes(self, content: bytes) -> bytes:
+        """For contents that are encoded already, and large."""
+        return self._first.encrypt(content)
+
+    def decrypt_bytes(self, encrypted: bytes) -> bytes:
+        """Raises Unreadable."""
         try:
-            return json.loads(self._all.decrypt(encrypted))
+            return self._all.decrypt(encrypted)
         except InvalidToken:
             raise Unreadable from None
 
@@ -68,11 +76,14 @@ class Cipher:
             raise Unreadable from None
 
 
+def derived_key(secret_key: str, context: bytes) -> bytes:
+    """A key of 32 bytes for one use of SECRET_KEY; each use has a context of its own."""
+    derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=context)
+    return derivation.derive(secret_key.encode())
+
+
 def _fernet(secret_key: str) -> Fernet:
-    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_CONTEXT).derive(
-        secret_key.encode()
-    )
-    return Fernet(base64.urlsafe_b64encode(derived))
+    return Fernet(base64.urlsafe_b64encode(derived_key(secret_key, _CONTEXT)))
 
 
 class WrongSecretKey(Exception):

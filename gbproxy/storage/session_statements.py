@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, not_, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, insert, not_, or_, select, update
 
+from gbproxy.domain.session import CLIENT_SESSION
 from gbproxy.storage.statements import HotStatement
 from gbproxy.storage.tables import has_identity
 from gbproxy.storage.tables import sessions as rows
@@ -45,7 +46,7 @@ def _claim(condition: Any, *first: Any) -> Any:
         update(rows)
         .where(_c.id == one.with_for_update(skip_locked=True).scalar_subquery(), _c.state == IDLE)
         .values(state=RUNNING, holder=bindparam("worker"), claimed_at=bindparam("now"))
-        .returning(*SESSION, _c.history_digest)
+        .returning(*SESSION, _c.history_digest, _c.files)
     )
 
 
@@ -54,6 +55,19 @@ ADD = HotStatement(
     insert(rows).values({name: bindparam(name) for name in (*NEW, "holder", "claimed_at")})
 )
 ADD_MARKED = insert(rows)
+ADD_UNOPENED = insert(rows)
+CLIENT_SESSIONS = (
+    select(_c.conversation, _c.expires_at, _c.last_turn_at)
+    .where(
+        _c.key_digest == bindparam("by"),
+        _c.conversation.startswith(CLIENT_SESSION, autoescape=True),
+        or_(HELD, FREE),
+    )
+    # While the first answer is committed there are two records: that with an answer comes last.
+    .order_by(_c.conversation.desc(), _c.last_turn_at.is_not(None))
+    .limit(bindparam("most"))
+)
+CLIENT_SESSION_OF_ID = CLIENT_SESSIONS.where(_c.conversation == bindparam("wanted"))
 NAME = HotStatement(update(rows).where(OURS).values(name=bindparam("new_name")))
 CLAIM_HISTORY = HotStatement(_claim(DIGEST))
 CLAIM_HISTORY_IN = HotStatement(_claim(and_(DIGEST, _c.conversation == bindparam("within"))))
@@ -69,6 +83,7 @@ COMMIT = HotStatement(
         holder=None,
         claimed_at=None,
         history_digest=bindparam("new_digest"),
+        files=bindparam("new_files"),
         key_digest=bindparam("by"),
         conversation=bindparam("wanted"),
         last_turn_at=bindparam("now"),
@@ -80,11 +95,18 @@ RELEASE = HotStatement(
     .where(OURS, _c.history_digest.is_not(None))
     .values(state=IDLE, holder=None, claimed_at=None)
 )
-TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=bindparam("from_when"))
+KEEP_FILES = HotStatement(update(rows).where(OURS).values(files_until=bindparam("until")))
+FIND = HotStatement(select(*SESSION).where(ID))
+# Not before the last link to one of its files has expired.
+_FROM_WHEN = bindparam("from_when", type_=_c.not_before.type)
+_DELETED_FROM = case((_c.files_until > _FROM_WHEN, _c.files_until), else_=_FROM_WHEN)
+TO_DELETE = dict[str, Any](state=DELETING, holder=None, not_before=_DELETED_FROM)
 MARKING = update(rows).values(TO_DELETE)
 ROLLBACK = HotStatement(MARKING.where(ID, _c.state == IDLE, DIGEST))
 MARK = HotStatement(MARKING.where(OURS))
-EXPIRE = HotStatement(MARKING.where(_c.state == IDLE, _c.expires_at <= bindparam("now")))
+EXPIRED = and_(_c.state == IDLE, _c.expires_at <= bindparam("now"))
+EXPIRE = HotStatement(MARKING.where(EXPIRED))
+FIND_EXPIRED = HotStatement(select(_c.id).where(EXPIRED).limit(1))
 ORPHANS = MARKING.where(HELD, _c.holder.in_(bindparam("dead", expanding=True)))
 HOLDERS = HotStatement(select(_c.holder).where(HELD).distinct())
 HELD_LONG = HotStatement(

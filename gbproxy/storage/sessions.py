@@ -17,6 +17,7 @@ from gbproxy.domain.account import identity_of
 from gbproxy.domain.session import (
     Claim,
     Claimed,
+    ClientSession,
     NoClaim,
     PendingDeletion,
     Session,
@@ -25,6 +26,8 @@ from gbproxy.domain.session import (
 )
 from gbproxy.storage import session_statements as statements
 from gbproxy.storage.database import AnyRow, Database
+
+_MOST_LISTED = 1000
 
 
 class SessionRows:
@@ -65,6 +68,36 @@ class SessionRows:
         )
         self._known.add(session.id)
         return session
+
+    def add_unopened(self, conversation: str, key_digest: bytes, expires_at: float) -> None:
+        """Record a client session, free to be claimed, without account and upstream session."""
+        values = {
+            "id": secrets.token_hex(16),
+            "account_key": "",
+            "name": "",
+            "conversation": conversation,
+            "key_digest": key_digest,
+            "history_digest": b"",
+            "state": statements.IDLE,
+            "attempts": 0,
+            "created_at": self._clock(),
+            "expires_at": expires_at,
+        }
+        self._database.change(statements.ADD_UNOPENED, values)
+
+    def client_sessions(
+        self, key_digest: bytes, conversation: str | None = None
+    ) -> list[ClientSession]:
+        """This key's client sessions that are free or in use, the newest first, at most 1,000; or
+        the one of this id.
+        """
+        values = {"by": key_digest, "now": self._clock(), "most": _MOST_LISTED}
+        if conversation is None:
+            found = self._database.fetch(statements.CLIENT_SESSIONS, values)
+        else:
+            values["wanted"] = conversation
+            found = self._database.fetch(statements.CLIENT_SESSION_OF_ID, values)
+        return list({row[0]: ClientSession(*row) for row in found}.values())
 
     def name(self, session: Session) -> bool:
         """Record a name that the upstream has told late. False: this worker has lost it."""
@@ -123,11 +156,14 @@ class SessionRows:
         conversation: str,
         expires_at: float,
     ) -> bool:
-        """Free a session, which holds this history now. False: this worker had lost it."""
+        """Free a session, which holds this history and its `files` now. False: this worker had
+        lost it.
+        """
         self._known.discard(session.id)
         values = {
             **self._ours(session),
             "new_digest": history_digest,
+            "new_files": session.files or None,
             "by": key_digest,
             "wanted": conversation,
             "now": self._clock(),
@@ -139,6 +175,18 @@ class SessionRows:
         """Mark a session committed with this history, unless it has been claimed since."""
         values = {"session_id": session.id, "wanted": history_digest, "from_when": self._clock()}
         self._database.change(statements.ROLLBACK, values)
+
+    def keep_files(self, session: Session, until: float) -> bool:
+        """Let the session live until then (Unix seconds), whatever becomes of it: links to its
+        files are out. False: this worker has lost it.
+        """
+        values = {**self._ours(session), "until": until}
+        return self._database.change(statements.KEEP_FILES, values) == 1
+
+    def find(self, session_id: str) -> Session | None:
+        """The session of this id, whoever holds it and also while it waits to be deleted."""
+        found = self._database.fetch(statements.FIND, {"session_id": session_id})
+        return Session(*found[0]) if found else None
 
     def release(self, session: Session) -> None:
         """Free a claimed session as it was: nothing has been sent in it."""
@@ -152,6 +200,9 @@ class SessionRows:
 
     def mark_expired(self, now: float) -> int:
         """Mark idle sessions that have expired. Returns how many."""
+        # Twice a second, nearly always for nothing: to look takes a third of what to write takes.
+        if not self._database.fetch(statements.FIND_EXPIRED, {"now": now}):
+            return 0
         return self._database.change(statements.EXPIRE, {"now": now, "from_when": now})
 
     def add_for_deletion(self, found: Collection[tuple[str, str]]) -> None:
@@ -197,8 +248,12 @@ class SessionRows:
         return sum(self._database.change(statements.MARK, value) for value in values)
 
     def due_deletions(self, limit: int, account_keys: Collection[str]) -> list[PendingDeletion]:
-        """Sessions that accounts of these identities can delete now, the longest due first."""
-        values = {"now": self._clock(), "most": limit, "identities": _identities(account_keys)}
+        """Sessions that accounts of these identities can delete now, or that no account has opened;
+        the longest due first.
+        """
+        # Client sessions that were never opened: nothing upstream stands for them.
+        identities = ["", *_identities(account_keys)]
+        values = {"now": self._clock(), "most": limit, "identities": identities}
         return [PendingDeletion(*row) for row in self._database.fetch(statements.DUE, values)]
 
     def reschedule(self, session: Session, until: float, *, failed: bool = True) -> None:
@@ -213,7 +268,8 @@ class SessionRows:
 
     def abandon(self, account_keys: Collection[str], after_s: float) -> int:
         """Remove deletions due for so long that no account's identity can do. Returns how many."""
-        values = {"before": self._clock() - after_s, "identities": _identities(account_keys)}
+        identities = ["", *_identities(account_keys)]
+        values = {"before": self._clock() - after_s, "identities": identities}
         return self._database.change(statements.ABANDON, values)
 
     def all_sessions(self, limit: int) -> list[Session]:
@@ -224,8 +280,8 @@ class SessionRows:
         return {"session_id": session.id, "worker": self._worker_id()}
 
     def _claimed(self, row: AnyRow) -> Claimed:
-        *session, history_digest = row
-        claimed = Claimed(Session(*session), history_digest)
+        *session, history_digest, files = row
+        claimed = Claimed(Session(*session, files=files or ""), history_digest)
         self._known.add(claimed.session.id)
         return claimed
 

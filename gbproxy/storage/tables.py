@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from gbproxy.domain.account import ID_IN_KEY, IDENTITY_CHARS
 
-REVISION = "0007"  # the newest migration: what these tables are
+REVISION = "0010"  # the newest migration: what these tables are
 
 
 class Instant(TypeDecorator[float]):
@@ -175,6 +175,7 @@ sessions = Table(
     Column("conversation", String, nullable=False),
     Column("key_digest", LargeBinary),  # of the API key
     Column("history_digest", LargeBinary),  # of all that it holds
+    Column("files", String),  # JSON: what it holds of files (domain/session_files.py)
     Column("state", String, nullable=False),  # prewarmed, running, idle, deleting
     Column("holder", String),  # the worker that has it; None while idle or deleting
     Column("attempts", Integer, nullable=False),
@@ -183,12 +184,29 @@ sessions = Table(
     Column("claimed_at", Instant),
     Column("last_turn_at", Instant),
     Column("expires_at", Instant),
+    Column("files_until", Instant),  # links to files that it holds are valid until then
     # With all columns of a claim: SQLite would otherwise choose an index that walks through every
     # idle session.
     Index(None, "history_digest", "state", "expires_at"),
     Index(None, "conversation", "state", "expires_at"),
     Index(None, "state", "expires_at"),
     Index(None, "state", "not_before"),
+)
+
+# Responses that clients go on from, or read again.
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("key_digest", LargeBinary, nullable=False),  # of the API key that made it
+    Column("previous_id", String),
+    Column("size", Integer, nullable=False),  # bytes of `content`
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    # Encrypted JSON. Last: what stands behind it is slow to reach in SQLite.
+    Column("content", LargeBinary, nullable=False),
+    Index(None, "expires_at"),
+    Index(None, "key_digest", "expires_at", "size"),
 )
 
 leases = Table(

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import UpstreamError
-from gbproxy.upstreams.base import Capabilities, Upstream
+from gbproxy.upstreams.base import (
+    ByteRange,
+    Capabilities,
+    FileMetadata,
+    OpenFile,
+    Upstream,
+)
 
 
 class Upstreams:
@@ -37,8 +44,19 @@ class Upstreams:
     def has_sessions(self, account: Account) -> bool:
         return self.of(account).capabilities.sessions
 
-    def open_session(self, account: Account) -> str:
-        return self.of(account).open_session(account)
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
+        return self.of(account).open_session(account, for_files=for_files)
+
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        return self.of(account).add_file(account, session, attachment)
+
+    def file_metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
+        return self.of(account).file_metadata(account, session, file_id)
+
+    def open_file(
+        self, account: Account, session: str, file_id: str, wanted: ByteRange
+    ) -> OpenFile:
+        return self.of(account).open_file(account, session, file_id, wanted)
 
     def delete_session(self, account: Account, session: str) -> None:
         self.of(account).delete_session(account, session)

@@ -13,6 +13,7 @@ from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import Unauthenticated
 from gbproxy.observability import request_context
+from gbproxy.web.operations import secures
 
 # A word alone in Authorization is a key that was sent without a scheme, unless it is the name of
 # one. Source: https://www.iana.org/assignments/http-authschemes
@@ -29,6 +30,7 @@ def key_check(keys: KeyVerifier) -> Callable[[], None]:
     StorageUnavailable.
     """
 
+    @secures("client")
     def check() -> None:
         key = presented_key()
         if key is None:

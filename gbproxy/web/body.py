@@ -4,6 +4,7 @@ loop, where all other requests of the worker would wait for it.
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from gbproxy.errors import (
     UnsupportedMediaType,
 )
 from gbproxy.observability import request_context
+from gbproxy.web import large_bodies
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -62,12 +64,23 @@ def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
     mimetype = environ.get("CONTENT_TYPE", "").partition(";")[0].strip(" \t").lower()
     if not (mimetype in ("", "application/json") or mimetype.endswith("+json")):
         raise UnsupportedMediaType(f"the body must be application/json, not {mimetype[:80]}")
-    data = _raw_body(environ)
+    if (request.content_length or 0) < large_bodies.LARGE_BYTES:
+        return _parsed([_raw_body(environ)], parse)
+    with large_bodies.Place() as place:
+        data = [_raw_body(environ)]
+        place.begin_work()
+        return _parsed(data, parse)
+
+
+def _parsed(raw: list[bytes], parse: Callable[[dict[str, Any]], T]) -> T:
+    """The result of `parse` on the one body in the list, which is taken out: a large one must not
+    be held any longer than it is needed.
+    """
     with Work() as work:
-        if len(data) >= _LARGE_BYTES:
+        if len(raw[0]) >= _LARGE_BYTES:
             work.begin()
-            _check_values(data, work)
-        body = _decoded(data, work)
+            _check_values(raw[0], work)
+        body = _decoded(raw, work)
         work.rest()
         return parse(body)
 
@@ -92,9 +105,10 @@ def _check_values(data: bytes, work: Work) -> None:
         ) from error
 
 
-def _decoded(data: bytes, work: Work) -> dict[str, Any]:
+def _decoded(raw: list[bytes], work: Work) -> dict[str, Any]:
+    raw[0] = raw[0].strip(b" \t\r\n")
     try:
-        body = jsontext.decode_bytes(data.strip(b" \t\r\n"), work.rest)
+        body = jsontext.decode_last(raw, work.rest)
     except UnicodeDecodeError as error:
         raise BadRequest("the body is not UTF-8") from error
     except ValueError as error:
@@ -119,7 +133,10 @@ def _raw_body(environ: WSGIEnvironment) -> bytes:
         if length and environ.get(IS_IN):  # no time needs to be limited: saves 25 µs of a request
             body = request.stream.read(length)
         else:
-            body = b"".join(_body_in_time(request.stream, length))
+            whole = io.BytesIO()
+            for chunk in body_in_time(request.stream, length):
+                whole.write(chunk)
+            body = whole.getvalue()  # which is no copy
         if len(body) < (length or 0):
             raise ClientDisconnected
     except (ClientDisconnected, OSError) as error:  # the end before its time
@@ -130,7 +147,7 @@ def _raw_body(environ: WSGIEnvironment) -> bytes:
     return body
 
 
-def _body_in_time(stream: IO[bytes], length: int | None) -> Iterator[bytes]:
+def body_in_time(stream: IO[bytes], length: int | None) -> Iterator[bytes]:
     """Yield a body of this length as it comes; the deadline grows with the bytes that have come.
     Raises RequestTimeout.
     """

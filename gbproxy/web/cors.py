@@ -13,7 +13,7 @@ from gbproxy.settings.network import pattern
 
 _METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _EXPOSED = (
-    "Retry-After, X-Conversation-Id, x-request-id, x-should-retry, "
+    "Retry-After, X-Conversation-Id, request-id, x-request-id, x-should-retry, "
     "x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"

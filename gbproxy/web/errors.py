@@ -7,6 +7,7 @@ are no HTTP have no route.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
+from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
 from gbproxy.errors import (
@@ -39,19 +41,27 @@ log = logging.getLogger(__name__)
 class ErrorFormat:
     """How one format writes an error, and the requests that get it.
 
-    `body` gets the status that is sent, which may be another than the error's own. `paths` are
-    prefixes of whole segments; `header_names` are headers that only clients of this format send.
+    `status` is the HTTP status of an error that this gateway has raised; `body` gets the status
+    that is sent, which for the framework's own errors is theirs. `paths` are prefixes of whole
+    segments; `path_pattern` fits whole paths that no prefix tells from those of other formats;
+    `header_names` are headers that only clients of this format send. `schema` describes
+    the body.
     """
 
     body: Callable[[GatewayError, int], bytes]
     headers: Callable[[GatewayError], dict[str, str]]
+    schema: type[BaseModel] | None = None
     content_type: str = "application/json"
     paths: tuple[str, ...] = ()
+    path_pattern: re.Pattern[str] | None = None
     header_names: tuple[str, ...] = ()
+    status: Callable[[GatewayError], int] = lambda error: error.status
 
 
 class ErrorFormats:
-    """Finds the format of an error: the longest path that fits, else a header, else the first."""
+    """Finds the format of an error: the longest path that fits, else a pattern, else a header, else
+    the first.
+    """
 
     def __init__(self, formats: Sequence[ErrorFormat]) -> None:
         self._default = formats[0]
@@ -60,15 +70,33 @@ class ErrorFormats:
             key=lambda pair: len(pair[0]),
             reverse=True,
         )
+        self._by_pattern = [
+            (each.path_pattern, each) for each in formats if each.path_pattern is not None
+        ]
         self._by_header = [(name, each) for each in formats for name in each.header_names]
 
     def find(self, path: str, has_header: Callable[[str], bool]) -> ErrorFormat:
         """`path` without its query; `has_header` is asked with the names as formats write them."""
-        path = f"{normalized_path(path)}/"
-        for prefix, found in self._by_path:
-            if path.startswith(f"{prefix}/"):
-                return found
+        found = self._of_path(path)
+        if found is not None:
+            return found
         return next((each for name, each in self._by_header if has_header(name)), self._default)
+
+    def schemas(self, path: str) -> tuple[type[BaseModel], ...]:
+        """Of all that an error at this path may be told in."""
+        found = self._of_path(path)
+        formats = [self._default, *(each for _, each in self._by_header)] if not found else [found]
+        return tuple(dict.fromkeys(each.schema for each in formats if each.schema is not None))
+
+    def _of_path(self, path: str) -> ErrorFormat | None:
+        path = normalized_path(path)
+        for prefix, found in self._by_path:
+            if f"{path}/".startswith(f"{prefix}/"):
+                return found
+        for pattern, found in self._by_pattern:
+            if pattern.fullmatch(path):
+                return found
+        return None
 
     def of(self, environ: WSGIEnvironment) -> ErrorFormat:
         """The format for a request that has come as far as WSGI."""
@@ -98,6 +126,18 @@ def install(app: Flask, formats: ErrorFormats) -> None:
     app.register_error_handler(Exception, crashed)
 
 
+def retry_headers(error: GatewayError) -> dict[str, str]:
+    """Headers by which an SDK, whatever its format, decides if and when to try again."""
+    found: dict[str, str] = {}
+    if error.retry_after is not None:
+        found["Retry-After"] = str(math.ceil(error.retry_after))
+    if error.should_retry is not None:
+        found["x-should-retry"] = "true" if error.should_retry else "false"
+    if error.status == 401:
+        found["WWW-Authenticate"] = "Bearer"
+    return found
+
+
 def internal_error() -> GatewayError:
     """The error that a client gets for a mistake of ours; details go to the log."""
     return GatewayError("the gateway met an error of its own")
@@ -111,7 +151,8 @@ def _render(shape: ErrorFormat, error: GatewayError, http: HTTPException | None)
     request_context.current().log_fields["code"] = error.code
     if isinstance(error, ClientGone):
         request_context.current().log_fields["client_gone"] = True
-    status = error.status if http is None or http.code is None or http.code < 400 else http.code
+    code = http.code if http is not None else None
+    status = shape.status(error) if code is None or code < 400 else code
     response = Response(
         shape.body(error, status),
         status,

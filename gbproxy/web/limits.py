@@ -13,6 +13,7 @@ from flask import Response, g
 from gbproxy.rate_limits.limiter import Limiter
 from gbproxy.rate_limits.store import LimitStatus
 from gbproxy.web import auth
+from gbproxy.web.operations import secures
 
 
 def limit_check(check_key: Callable[[], None], limiter: Limiter) -> Callable[[], None]:
@@ -20,6 +21,7 @@ def limit_check(check_key: Callable[[], None], limiter: Limiter) -> Callable[[],
     RateLimitExceeded.
     """
 
+    @secures("client")
     def check() -> None:
         check_key()
         status = limiter.count(auth.principal())

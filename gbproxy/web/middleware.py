@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
+from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gbproxy.errors import GatewayError
@@ -89,6 +90,8 @@ class Middleware:
         context = request_context.begin(
             given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), parent
         )
+        # A proxy in front that is trusted has been asked already.
+        context.base_url = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
         environ["PATH_INFO"] = normalized_path(environ.get("PATH_INFO", ""))
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers = self._cors.preflight(
@@ -114,7 +117,8 @@ class Middleware:
         error: GatewayError,
     ) -> Iterable[bytes]:
         shape = self._error_formats.of(environ)
-        body = shape.body(error, error.status)
+        status = shape.status(error)
+        body = shape.body(error, status)
         headers = {
             "Content-Type": shape.content_type,
             "Content-Length": str(len(body)),
@@ -122,10 +126,11 @@ class Middleware:
             **shape.headers(error),
             **self._cors.headers(environ["PATH_INFO"], environ.get("HTTP_ORIGIN")),
         }
-        start_response("503 Service Unavailable", [*headers.items()])
-        facts = {"method": "POST", "route": "-", "status": error.status, "code": error.code}
+        reason = HTTP_STATUS_CODES.get(status, "Overloaded")
+        start_response(f"{status} {reason}", [*headers.items()])
+        facts = {"method": "POST", "route": "-", "status": status, "code": error.code}
         context.log_fields["code"] = error.code
-        self._meter.request_done(context, _NO_SURFACE, error.status)
+        self._meter.request_done(context, _NO_SURFACE, status)
         log.info("request.done", extra={**facts, "elapsed_ms": round(context.elapsed_ms(), 1)})
         return [body]
 

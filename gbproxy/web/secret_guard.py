@@ -15,6 +15,7 @@ from flask import request
 from gbproxy.domain.principal import key_digest
 from gbproxy.errors import GatewayError, RateLimitExceeded, Unauthenticated
 from gbproxy.web.auth import administrative_key, client_network
+from gbproxy.web.operations import secures
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class SecretGuard:
         self._find_client = find_client
         self._wrong_keys = WrongKeys(clock)
 
+    @secures("operator")
     def check(self) -> None:
         """A `before_request` function. Raises Unauthenticated or RateLimitExceeded."""
         given = administrative_key()

@@ -71,19 +71,27 @@ class StreamRunner:
                 raise FirstChunkTimeout
             first: bytes | _Raised | None = self._beginning.value
             self._beginning = None
-            self._raise_failure()
+            if self._failure is not None:
+                raise self._failure
             if isinstance(first, _Raised):
                 raise first.error
             return first
-        self._raise_failure()
+        if self._failure is not None:
+            raise self._failure
         self._inside = gevent.getcurrent()
         self._since = time.monotonic()
         try:
             return next(self._chunks, None)
         except _Interrupted as interrupted:
-            raise interrupted.reason from None
+            reason = interrupted.reason
         finally:
             self._inside = None
+        # Neither its cause nor a name here is to hold it: with its traceback it holds the request
+        # and all its files, until somebody looks for garbage.
+        try:
+            raise reason
+        finally:
+            del reason
 
     def waited_s(self) -> float:
         """Seconds since the chunk that is being made now was asked for; 0 between two chunks."""
@@ -108,6 +116,7 @@ class StreamRunner:
             elif other is not None:
                 other.join()
         self._chunks.close()
+        self._failure = None  # with its traceback it holds this object
 
     def _interrupt(self) -> None:
         if self._closed or self._failure is None:
@@ -127,10 +136,6 @@ class StreamRunner:
             return next(self._chunks, None)
         except Exception as error:  # noqa: BLE001  handed over: the connection's greenlet raises it
             return _Raised(error)
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
 
 
 class Heartbeat:

@@ -4,15 +4,16 @@ errors in the stream, clients that leave, and the confirmation of the delivery.
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import Response, request
 from werkzeug.datastructures import Headers
 
-from gbproxy.domain.events import Answer, ChatEvent, ChatStream, Done, Flush, TextDelta, collect
+from gbproxy.domain.events import Done, Flush, TextDelta, collect
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
@@ -28,6 +29,8 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RETRY_S = 2.0
 
 Chunks = Generator[bytes]
+Events = Generator[Any]
+"""A ChatStream, or a ChoicesStream for an encoder of choices."""
 
 
 class Encoder(Protocol):
@@ -41,7 +44,7 @@ class Encoder(Protocol):
     stream_type: str
     whole_type: str
 
-    def feed(self, event: ChatEvent) -> bytes:
+    def feed(self, event: Any) -> bytes:
         """The bytes that an event of a stream becomes; b"" when it has no place in this format.
         `Flush` is not fed.
         """
@@ -51,7 +54,7 @@ class Encoder(Protocol):
         """The end of a stream that has begun and failed."""
         ...
 
-    def whole(self, answer: Answer) -> bytes:
+    def whole(self, answer: Any) -> bytes:
         """The body of an answer that is not streamed."""
         ...
 
@@ -69,7 +72,7 @@ class StreamResponder:
         self._active: set[ActiveResponse] = set()
         self._closed = False
 
-    def stream(self, events: ChatStream, encoder: Encoder) -> Response:
+    def stream(self, events: Events, encoder: Encoder) -> Response:
         """Stream an answer, with a heartbeat when nothing else was sent for a while.
 
         An error before the response has begun, by a chunk or a heartbeat, is raised and gets a real
@@ -90,11 +93,13 @@ class StreamResponder:
         response.call_on_close(active.close)  # also when the body is never begun
         return response
 
-    def whole(self, events: ChatStream, encoder: Encoder) -> Response:
-        """Answer with one body. Raises what the answer raises, or Overloaded when the worker is
-        full.
+    def whole(
+        self, events: Events, encoder: Encoder, collected: Callable[[Any], Any] = collect
+    ) -> Response:
+        """Answer with one body: what the encoder makes of the events as `collected` collects them.
+        Raises what the answer raises, or Overloaded when the worker is full.
         """
-        active = self._begin(encode_whole(events, encoder), "whole")
+        active = self._begin(encode_whole(events, encoder, collected), "whole")
         try:
             body = active.runner.next_chunk() or b""
         except BaseException:
@@ -102,6 +107,29 @@ class StreamResponder:
             raise
         response = AnswerResponse(_delivered(body, active), content_type=encoder.whole_type)
         response.content_length = len(body)
+        response.call_on_close(active.close)
+        return response
+
+    def file(
+        self, chunks: Chunks, described: Callable[[], tuple[int, Mapping[str, str]]]
+    ) -> Response:
+        """Answer with the bytes of a file as they come. `chunks` yields b"" as soon as `described`
+        can return the status and all headers.
+
+        An error before that is raised; a later one breaks the connection off, so that nobody takes
+        what has come for the whole. Raises Overloaded when the worker is full.
+        """
+        active = self._begin(chunks, "file")
+        try:
+            active.runner.next_chunk()
+            status, headers = described()
+        except BaseException:
+            active.close()
+            raise
+        if request.method == "HEAD":
+            active.close()
+            return AnswerResponse([], status, headers)
+        response = AnswerResponse(_file(active), status, headers)
         response.call_on_close(active.close)
         return response
 
@@ -137,17 +165,20 @@ class StreamResponder:
 
     def _body(self, first: bytes, active: ActiveResponse, encoder: Encoder) -> Chunks:
         context = request_context.current()
-        sent = 0
+        next_chunk, heartbeat_s = active.runner.next_chunk, self._heartbeat_s
+        sent = len(first)
         try:
-            chunk: bytes | None = first
-            while chunk is not None:
-                sent += len(chunk)
-                yield chunk
-                active.keep_alive(encoder.heartbeat, self._heartbeat_s)
+            yield first
+            active.keep_alive(encoder.heartbeat, heartbeat_s)
+            while True:
                 try:
-                    chunk = active.runner.next_chunk(self._heartbeat_s)
+                    chunk = next_chunk(heartbeat_s)
                 except FirstChunkTimeout:
                     chunk = encoder.heartbeat
+                if chunk is None:
+                    break
+                sent += len(chunk)
+                yield chunk
         except (GeneratorExit, ClientGone):
             context.log_fields["client_gone"] = True
         except GatewayError as error:
@@ -196,8 +227,8 @@ class ActiveResponse:
         others.add(self)
 
     def keep_alive(self, heartbeat: bytes, interval_s: float | None) -> None:
-        """Now that the response has begun: let the heartbeat run. Only the first call counts."""
-        if self._heartbeat is None and interval_s:
+        """Now that the response has begun: let the heartbeat run."""
+        if interval_s:
             self._heartbeat = Heartbeat(self.runner, self._environ, heartbeat, interval_s)
 
     def close(self) -> None:
@@ -209,7 +240,7 @@ class ActiveResponse:
             self.runner.close()
 
 
-def encode(events: ChatStream, encoder: Encoder) -> Chunks:
+def encode(events: Events, encoder: Encoder) -> Chunks:
     """Events -> chunks. What arrived together is joined: one chunk for each Flush, and one for the
     end; in it, texts that follow each other are one event.
 
@@ -241,10 +272,12 @@ def _joined(texts: list[TextDelta]) -> TextDelta:
     return texts[0] if len(texts) == 1 else TextDelta("".join([each.text for each in texts]))
 
 
-def encode_whole(events: ChatStream, encoder: Encoder) -> Chunks:
+def encode_whole(
+    events: Events, encoder: Encoder, collected: Callable[[Any], Any] = collect
+) -> Chunks:
     """The whole answer as one chunk; as in `encode`, the events end when it was written."""
     with closing(events):
-        yield encoder.whole(collect(events))
+        yield encoder.whole(collected(events))
         next(events, None)
 
 
@@ -259,6 +292,24 @@ def _delivered(body: bytes, active: ActiveResponse) -> Chunks:
         request_context.current().log_fields["code"] = error.code
     finally:
         request_context.current().log_fields["response_bytes"] = len(body)
+        active.close()
+
+
+def _file(active: ActiveResponse) -> Chunks:
+    log_fields = request_context.current().log_fields
+    sent = 0
+    try:
+        while (chunk := active.runner.next_chunk()) is not None:
+            sent += len(chunk)
+            yield chunk
+    except (GeneratorExit, ClientGone):
+        log_fields["client_gone"] = True
+    except GatewayError as error:
+        log_fields["code"] = error.code
+        # What a server knows as the end of a connection, and no mistake of the app's.
+        raise ConnectionResetError(errno.ECONNRESET, "the file broke off") from None
+    finally:
+        log_fields["response_bytes"] = sent
         active.close()
 
 

@@ -4,6 +4,8 @@ them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gbproxy.accounts.available_models import AvailableModels
@@ -212,9 +214,22 @@ def test_what_a_configuration_adds_is_listed_behind_the_catalogue() -> None:
 def test_where_all_accounts_are_known_only_what_they_have_is_listed() -> None:
     models = offering((A, SOME), (B, AccountCapabilities(listed=("gemini-3.6-flash",))))
 
-    assert ids(models) == ["gemini-auto", "gemini-3.8-flash", "gemini-3.6-flash", "gemini-4-neon"]
+    # The upstream's own choices are there whatever is listed.
+    assert ids(models) == [
+        *("gemini-auto", "gemini-3.8-flash", "gemini-3.6-flash"),
+        *("gemini-imagen", "gemini-veo", "gemini-4-neon"),
+    ]
     # which may be asked for all the same
     assert models.get("gemini-2.5-pro").id == "gemini-2.5-pro"
+
+
+def test_a_model_whose_tool_all_accounts_have_switched_off_is_not_listed() -> None:
+    without_images = replace(SOME, tools_off=frozenset({"imageGenerationSpec"}))
+
+    of_both = ids(offering((A, without_images), (B, without_images)))
+    assert "gemini-imagen" not in of_both
+    assert "gemini-veo" in of_both
+    assert "gemini-imagen" in ids(offering((A, without_images), (B, SOME)))
 
 
 def test_a_listed_model_is_a_model_of_its_own_name() -> None:

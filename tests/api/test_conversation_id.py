@@ -14,6 +14,7 @@ from gbproxy.api.format import Surface
 from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, TextDelta, Usage
+from gbproxy.domain.media import IN_TEXT
 from gbproxy.domain.principal import ApiKey
 from gbproxy.errors import ConversationBusy, ConversationNotFound, GatewayError
 from gbproxy.observability import request_context
@@ -67,7 +68,12 @@ def surface(gateway: FakeGateway) -> Iterator[InProcess]:
     made = Surface(
         gateway=gateway,  # type: ignore[arg-type]
         models=None,  # type: ignore[arg-type]
+        model_cards=None,  # type: ignore[arg-type]
+        client_sessions=None,  # type: ignore[arg-type]
         responder=StreamResponder(limit=10, heartbeat_s=10),
+        images_in_chat=IN_TEXT,
+        max_file_bytes=1 << 20,
+        response_rows=None,  # type: ignore[arg-type]
         check_key=check_key,
         check_limits=check_key,
     )

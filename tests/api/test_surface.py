@@ -71,9 +71,9 @@ def test_a_probe_by_head_learns_that_a_path_for_post_is_there(app: InProcess, pa
             "/audio/speech",
             "/audio/transcriptions",
             "/moderations",
-            "/images/generations",
+            "/images/variations",
         ),
-        *("/responses", "/completions", "/files", "/batches", "/fine_tuning/jobs"),
+        *("/conversations", "/completions", "/files", "/batches", "/fine_tuning/jobs"),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "/v1"])

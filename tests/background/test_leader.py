@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 
 import pytest
+from sqlalchemy import select
 
 from gbproxy.background.leader import LeaderTasks
 from gbproxy.domain.account import Account, identity_of
@@ -13,6 +14,7 @@ from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
 from gbproxy.storage.sessions import SessionRows
+from gbproxy.storage.tables import leases
 from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
 from gbproxy.upstreams.widget.credential import with_values
 from tests.support.background import (
@@ -46,6 +48,7 @@ class Worker:
         self.refreshed: list[tuple[str, float]] = []
         self.signs_in = False
         self.probed: list[str] = []
+        self.trimmed = 0
         self.looked_for: list[list[str]] = []  # owners of whom something may have been left
         self.refusing: dict[str, UpstreamError] = {}  # what signing in or a probe meets
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
@@ -68,6 +71,7 @@ class Worker:
             self.executor,
             refresh_token=self._refresh,
             probe=self._probe,
+            trim_responses=self._trim,
             reclaim_abandoned=lambda identities: self.looked_for.append(sorted(identities)),
             clock=clock,
             monotonic=clock,
@@ -99,6 +103,9 @@ class Worker:
         self._fail(account)
         return self.signs_in
 
+    def _trim(self) -> None:
+        self.trimmed += 1
+
     def _probe(self, account: Account) -> None:
         self.probed.append(account.id)
         self._fail(account)
@@ -129,6 +136,32 @@ def test_one_worker_leads_and_runs_its_tasks(ours: Worker, theirs: Worker) -> No
 
     assert (ours.upstream.deleted, theirs.upstream.deleted) == (["s/1"], [])
     assert ([name for name, _ in ours.refreshed], theirs.refreshed) == (["one"], [])
+
+
+def test_the_lease_is_renewed_each_second_not_in_each_round(
+    ours: Worker, database: FragileDatabase, clock: Clock
+) -> None:
+    ends: list[float] = []
+
+    for _ in range(4):
+        ours.round()
+        ends += [row.expires_at for row in database.fetch(select(leases))]
+        clock.now += ROUND_S
+
+    assert ends[0] == ends[1]
+    assert ends[2] == ends[3] == ends[0] + 2 * ROUND_S
+
+
+def test_stored_responses_are_looked_through_now_and_then_by_one_worker(
+    ours: Worker, theirs: Worker
+) -> None:
+    ours.round()
+    theirs.round()
+    for _ in range(120):
+        ours.go_on(ROUND_S)
+        theirs.round()
+
+    assert (ours.trimmed, theirs.trimmed) == (3, 0)
 
 
 def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_work(

@@ -188,6 +188,18 @@ def test_accounts_that_requests_have_used_get_sessions(harness: Harness) -> None
     assert session.name == "one/1"
 
 
+def test_uses_by_other_workers_are_looked_for_each_two_seconds(harness: Harness) -> None:
+    harness.run()
+    harness.uses.used(["two"], harness.clock.now)
+    harness.run()
+    seen_at_once = harness.prewarmed
+
+    harness.clock.now += 2
+    harness.run()
+
+    assert (seen_at_once, harness.prewarmed) == ([], ["two/1", "two/2"])
+
+
 def test_uses_by_other_workers_count_too(harness: Harness) -> None:
     harness.uses.used(["two"], harness.clock.now)
 

@@ -5,6 +5,8 @@ said.
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, get_type_hints
 
@@ -13,6 +15,7 @@ import pytest
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from pydantic import BaseModel
 
 from gbproxy.simulator import (
     Fin,
@@ -25,12 +28,24 @@ from gbproxy.simulator import (
     quota,
 )
 from tests.support.chats import used_sessions
+from tests.support.messages_with_files import (
+    MP3,
+    PDF,
+    PNG,
+    file,
+    files_of,
+    image,
+    questions,
+    says,
+    text,
+)
 from tests.support.serving import Served, SharedUpstream
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 
 T = TypeVar("T")
 ASKED: Any = [{"role": "user", "content": QUESTION}]
 USED = "gemini-3.8-flash"
+VOICE = ("voice.wav", b"RIFF" + b"x" * 100_000)
 
 
 def test_an_answer_in_one_piece(client: openai.OpenAI, upstream: SharedUpstream) -> None:
@@ -151,6 +166,149 @@ def test_a_conversation(client: openai.OpenAI, upstream: SharedUpstream) -> None
     assert going_on == "Which colour?"
 
 
+def test_sources_of_a_search(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.set(citations=True)
+    upstream.script(*answer(*FRAGMENTS), times=2)
+
+    whole = client.chat.completions.create(model=USED, messages=ASKED, web_search_options={})
+    with client.chat.completions.create(
+        model=f"{USED}-search", messages=ASKED, stream=True
+    ) as stream:
+        deltas = [choice.delta for chunk in stream for choice in chunk.choices]
+
+    message = whole.choices[0].message
+    assert message.content is not None
+    assert message.annotations is not None
+    [source] = [annotation.url_citation for annotation in message.annotations]
+    assert TEXT.endswith(message.content[source.start_index : source.end_index])
+    # The SDK keeps in a delta what its types do not name.
+    [streamed] = [
+        found for delta in deltas if (found := (delta.model_extra or {}).get("annotations"))
+    ]
+    assert streamed == [annotation.model_dump() for annotation in message.annotations]
+
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+ABOUT_OSLO: Any = [{"role": "user", "content": "What is the weather in Oslo?"}]
+
+
+class Fact(BaseModel):
+    capital: str
+
+
+def test_a_call_and_its_result(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    called = client.chat.completions.create(model=USED, messages=ABOUT_OSLO, tools=[WEATHER])
+    [choice] = called.choices
+    assert choice.message.tool_calls is not None
+    [call] = choice.message.tool_calls
+    assert call.type == "function"
+    history = [
+        *ABOUT_OSLO,
+        choice.message,
+        {"role": "tool", "tool_call_id": call.id, "content": "4 C"},
+    ]
+    answered = client.chat.completions.create(model=USED, messages=history, tools=[WEATHER])
+
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+    assert json.loads(call.function.arguments) == {"city": "Oslo"}
+    assert answered.choices[0].message.content == "It says: 4 C"
+    assert len(used_sessions(upstream)) == 1
+
+
+def test_a_streamed_call_is_put_together(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(
+        model=USED, messages=ABOUT_OSLO, tools=[WEATHER], tool_choice="required"
+    ) as stream:
+        kinds = [event.type for event in stream]
+        [choice] = stream.get_final_completion().choices
+
+    assert "tool_calls.function.arguments.done" in kinds
+    assert choice.message.tool_calls is not None
+    [call] = choice.message.tool_calls
+    assert call.function.parsed_arguments == {"city": "Oslo"}
+
+
+def test_an_answer_is_parsed_into_a_model(client: openai.OpenAI) -> None:
+    asked: Any = [{"role": "user", "content": "What is the capital, Oslo?"}]
+    whole = client.chat.completions.parse(model=USED, messages=asked, response_format=Fact)
+    with client.chat.completions.stream(model=USED, messages=asked, response_format=Fact) as stream:
+        streamed = stream.get_final_completion()
+
+    assert whole.choices[0].message.parsed == Fact(capital="Oslo")
+    assert streamed.choices[0].message.parsed == Fact(capital="Oslo")
+
+
+def test_an_answer_that_cannot_be_parsed_is_a_refusal(
+    client: openai.OpenAI, upstream: SharedUpstream
+) -> None:
+    upstream.set(json_manner="never")
+
+    [choice] = client.chat.completions.parse(
+        model=USED, messages=ASKED, response_format=Fact
+    ).choices
+
+    assert choice.message.parsed is None
+    assert choice.message.refusal
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_several_answers(client: openai.OpenAI, upstream: SharedUpstream, stream: bool) -> None:
+    upstream.script(*answer(*FRAGMENTS), times=2)
+    texts = ["", ""]
+
+    if stream:
+        for chunk in client.chat.completions.create(model=USED, messages=ASKED, n=2, stream=True):
+            for choice in chunk.choices:
+                texts[choice.index] += choice.delta.content or ""
+    else:
+        found = client.chat.completions.create(model=USED, messages=ASKED, n=2).choices
+        texts = [choice.message.content or "" for choice in found]
+
+    assert texts == [TEXT, TEXT]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_pictures_sounds_and_files(
+    client: openai.OpenAI, upstream: SharedUpstream, stream: bool
+) -> None:
+    upstream.script(*answer(*FRAGMENTS))
+    sound = {"data": base64.b64encode(MP3).decode(), "format": "mp3"}
+    asked: Any = [
+        says(
+            text(QUESTION),
+            image(PNG),
+            {"type": "input_audio", "input_audio": sound},
+            file(PDF, "report.pdf"),
+        )
+    ]
+
+    answered = client.chat.completions.create(model=USED, messages=asked, stream=stream)
+
+    if stream:
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in answered)
+    else:
+        said = answered.choices[0].message.content
+    assert said == TEXT
+    [question] = questions(upstream)
+    assert files_of(upstream, question) == [
+        ("file.png", "image/png", PNG),
+        ("audio.mp3", "audio/mpeg", MP3),
+        ("report.pdf", "application/pdf", PDF),
+    ]
+
+
 def test_models(client: openai.OpenAI) -> None:
     models = client.models.list().data
     retrieved = [client.models.retrieve(model.id) for model in models]
@@ -225,10 +383,45 @@ def test_request_errors_have_their_classes(client: openai.OpenAI) -> None:
     assert (not_listed.value.code, not_listed.value.param) == ("model_not_found", "model")
     assert (malformed.value.code, malformed.value.param) == (
         "invalid_request_error",
-        "messages[0].content[0]",
+        "messages[0].content[0].image_url",
     )
     assert stranger.value.code == "invalid_api_key"
     assert (not_offered.value.status_code, not_offered.value.code) == (501, "not_implemented")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.embeddings.create(model="text-embedding-3-small", input=["x", "y"]),
+        lambda client: client.moderations.create(input="x"),
+        lambda client: client.audio.speech.create(model="tts-1", voice="alloy", input="x"),
+        lambda client: client.audio.transcriptions.create(model="whisper-1", file=VOICE),
+    ],
+    ids=["embeddings", "moderations", "speech", "transcriptions"],
+)
+def test_what_the_upstream_cannot_do_is_told_to_those_with_a_key(
+    gateway: Served, upstream: SharedUpstream, call: Callable[[openai.OpenAI], object]
+) -> None:
+    """Nothing is invented, and the SDK does not ask again."""
+
+    def refused() -> int:
+        return len(gateway.events("request.done", lambda line: line["status"] == 501))
+
+    before = refused()
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client:
+        with pytest.raises(openai.InternalServerError) as not_offered:
+            call(client)
+        with pytest.raises(openai.AuthenticationError) as stranger:
+            call(client.with_options(api_key="sk-wrong"))
+
+    assert not_offered.value.status_code == 501
+    assert (not_offered.value.code, not_offered.value.type) == ("not_implemented", "server_error")
+    assert stranger.value.code == "invalid_api_key"
+    gateway.wait_for_event(  # written after those before it
+        "request.done", lambda line: line["request_id"] == stranger.value.request_id
+    )
+    assert refused() == before + 1
+    assert upstream.calls("widgetStreamAssist") == []
 
 
 def test_an_error_in_the_stream_is_raised(client: openai.OpenAI, upstream: SharedUpstream) -> None:
@@ -335,13 +528,24 @@ def with_async_client(gateway: Served, use: Callable[[openai.AsyncOpenAI], Await
 def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(gateway: Served) -> None:
     """A new version of the SDK that brings new ones fails here."""
     parameters = get_type_hints(CompletionCreateParamsBase)
-    with_effect = {"messages", "model", "n", "response_format", "modalities", "stream_options"}
+    with_effect = {
+        "messages",
+        "model",
+        "n",
+        "response_format",
+        "modalities",
+        "stream_options",
+        "stop",
+        "max_tokens",
+        "max_completion_tokens",
+        "web_search_options",
+        "tools",
+        "functions",
+    }
 
     typed = {
-        "stop": "x",
-        "tools": [],
+        "parallel_tool_calls": True,
         "tool_choice": "auto",
-        "functions": [],
         "function_call": "auto",
     }
     without = set(parameters) - with_effect

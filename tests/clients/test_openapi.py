@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gbproxy.simulator import answer, overloaded, policy_violation
+from tests.support.responses import events_of
 from tests.support.serving import ROOT, Reply, Served, SharedUpstream
 from tests.support.texts import FRAGMENTS
 
@@ -133,3 +134,30 @@ def test_errors(conforms: Conforms, gateway: Served, upstream: SharedUpstream) -
     assert all(reply.status >= 400 for reply in replies)
     for reply in replies:
         conforms(reply.json(), "ErrorResponse")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_response_conforms(
+    gateway: Served, upstream: SharedUpstream, conforms: Conforms, stream: bool
+) -> None:
+    upstream.script(*answer(*FRAGMENTS, thoughts=("Hm.",)))
+    body = {"input": "Hi", "stream": stream, "reasoning": {"summary": "auto"}}
+
+    reply = gateway.request("POST", "/v1/responses", json.dumps(body), gateway.headers)
+
+    if stream:
+        for event in events_of(reply.body):
+            if "response" in event:
+                event["response"] = _without_nulls(event["response"])
+            conforms(event, "ResponseStreamEvent")
+    else:
+        conforms(_without_nulls(reply.json()), "Response")
+
+
+def _without_nulls(response: dict[str, Any]) -> dict[str, Any]:
+    """Without those that OpenAI's own examples have, and its description does not allow."""
+    return {
+        name: value
+        for name, value in response.items()
+        if value is not None or name not in ("usage", "user")
+    }

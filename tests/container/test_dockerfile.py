@@ -139,7 +139,7 @@ def test_what_the_image_is_not_made_of_is_not_sent(path: str) -> None:
 def test_what_the_image_is_made_of_is_sent() -> None:
     copied = [arguments.split()[:-1] for word, arguments in stages()[0] if word == "COPY"]
     paths = {path.removeprefix("./") for paths in copied for path in paths}
-    assert {"gbproxy", "requirements.txt", "gunicorn.conf.py"} <= paths
+    assert {"gbproxy", "requirements.txt"} <= paths
     assert [
         path for path in (*paths, "gbproxy/app.py", "gbproxy/api/health.py") if ignored(path)
     ] == []

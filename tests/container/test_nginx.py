@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from gbproxy.api.openai import errors as openai_errors
+from gbproxy.api import error_object
 from gbproxy.errors import RequestTooLarge
 from gbproxy.settings import Settings
 from gbproxy.simulator import answer
@@ -213,7 +213,7 @@ def test_its_own_refusals_have_the_shape_of_the_api(front_of_gateway: Front) -> 
     error = refused.error
     assert error["code"] == RequestTooLarge.code
     assert (
-        error["type"] == json.loads(openai_errors.body(RequestTooLarge("x"), 413))["error"]["type"]
+        error["type"] == json.loads(error_object.body(RequestTooLarge("x"), 413))["error"]["type"]
     )
 
 

@@ -4,9 +4,12 @@ must hold.
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 from tests.support.conversation_machine import REPORTED_IN_TIME, ConversationMachine
+
+pytestmark = pytest.mark.slow
 
 TestConversations = ConversationMachine.TestCase
 TestConversations.settings = settings(

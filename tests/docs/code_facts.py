@@ -51,6 +51,14 @@ def errors() -> set[tuple[int, str]]:
     return {(kind.status, kind.code) for kind in (GatewayError, *_subclasses(GatewayError))}
 
 
+def error_of(code: str) -> GatewayError:
+    """An error of this code."""
+    kind = next(each for each in _subclasses(GatewayError) if each.code == code)
+    error = kind.__new__(kind)
+    GatewayError.__init__(error, "x")
+    return error
+
+
 def _subclasses(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
     for child in kind.__subclasses__():
         yield child

@@ -15,13 +15,14 @@ import pytest
 from gbproxy.app import EXTENSION, create_app
 from gbproxy.settings import load
 from gbproxy.simulator import Simulator
-from tests.docs.markdown import Block, Page, pages
+from tests.docs.markdown import ROOT, Block, Page, pages
 from tests.support.serving import KEY, Served, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 PAGES = [Page.read(name) for name in ("README.md", "docs/clients.md", "docs/simulator.md")]
 EXAMPLES = [example for page in PAGES for example in page.blocks("bash", "python")]
 ADMINISTRATION = Page.read("docs/admin.md").blocks("bash")
+LIBRARY = Page.read("docs/library.md").blocks("python")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def environment() -> Iterator[dict[str, str]]:
         Simulator(seed=1) as simulator,
         serving(simulator.environment(), ADMIN_KEY=ADMIN_KEY) as gateway,
     ):
+        simulator.set(citations=True)
         yield _exported(gateway, simulator)
 
 
@@ -80,6 +82,18 @@ def test_the_examples_of_the_admin_page_run_one_after_the_other(
     assert "CSE" not in ended.stdout
 
 
+@pytest.mark.parametrize("example", LIBRARY, ids=lambda example: example.title)
+def test_an_example_of_the_library_runs_as_it_stands(example: Block) -> None:
+    with Simulator(seed=1) as simulator:
+        ended = subprocess.run(
+            _command(example), cwd=ROOT,
+            env=simulator.environment(), capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert OF_THE_LIBRARY[example.title](ended.stdout), ended.stdout
+
+
 def test_every_route_of_administrators_has_an_example() -> None:
     app = create_app(load({"API_KEYS": KEY, "ADMIN_KEY": ADMIN_KEY, "HOST": "127.0.0.1"}))
     served = {
@@ -107,8 +121,9 @@ def test_every_example_is_looked_at() -> None:
     translated = {path for path in with_examples if path.name.endswith(".zh-CN.md")}
 
     assert {example.title for example in EXAMPLES} == SENSIBLE.keys()
+    assert {example.title for example in LIBRARY} == OF_THE_LIBRARY.keys()
     assert with_examples - translated == {
-        page.path for page in (*PAGES, Page.read("docs/admin.md"))
+        page.path for page in (*PAGES, Page.read("docs/admin.md"), Page.read("docs/library.md"))
     }
 
 
@@ -155,6 +170,14 @@ def _one_answer(output: str) -> bool:
     )
 
 
+def _one_message(output: str) -> bool:
+    message = json.loads(output)
+    [block] = message["content"]
+    return (message["type"], message["stop_reason"]) == ("message", "end_turn") and (
+        "sky blue" in block["text"]
+    )
+
+
 def _a_plain_stream(output: str) -> bool:
     *events, end = [line.removeprefix("data: ") for line in output.split("\n\n") if line]
     text = "".join(
@@ -184,6 +207,12 @@ def _healthy(output: str) -> bool:
     return bool(json.loads(output)["status"] == "healthy")
 
 
+def _a_stream_of_gemini(out: str) -> bool:
+    responses = [json.loads(frame.removeprefix("data: ")) for frame in out.strip().split("\n\n")]
+    parts = [p for r in responses for c in r["candidates"] for p in c["content"]["parts"]]
+    return _about_the_sky("".join(part["text"] for part in parts))
+
+
 def _about_the_sky(output: str) -> bool:
     return "sky blue" in output and "reasoning" not in output
 
@@ -199,7 +228,7 @@ def _thoughts_first(output: str) -> bool:
 
 
 def _two_ignored(output: str) -> bool:
-    return "x-gbproxy-ignored: temperature, max_tokens\n" in output
+    return "x-gbproxy-ignored: temperature, seed\n" in output
 
 
 def _blocked_then_slow(output: str) -> bool:
@@ -220,11 +249,26 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
     "one answer, as a whole (curl)": _one_answer,
     "streamed, with an estimate of its tokens at the end": _a_stream,
     "which models there are": _models,
+    "a conversation whose history the gateway keeps": lambda out: len(out.splitlines()) >= 2,
+    "one message in Anthropic's format": _one_message,
     "is it alive? (needs no key)": _healthy,
     "one answer, as a whole": _about_the_sky,
     "streamed": _about_the_sky,
     "several at once": _sky_and_sea,
+    "with Google's client": _about_the_sky,
+    "in Gemini's format (curl)": _a_stream_of_gemini,
+    "a function that the model may call": lambda out: (
+        out.splitlines()[0] == 'get_weather {"city":"Oslo"}' and "4 C" in out
+    ),
+    "an answer that holds to a schema": lambda out: out == "['capital']\n",
+    "with sources": lambda out: out.splitlines()[-1].startswith("Example Domain https://"),
     "with the model's thoughts": _thoughts_first,
     "what of this request is ignored?": _two_ignored,
     "the next question is blocked by a policy, the one after it gets a slow answer": _blocked_then_slow,
+}
+
+OF_THE_LIBRARY: dict[str, Callable[[str], bool]] = {
+    "one answer as it arrives": lambda out: "sky blue" in out,
+    "settings without an environment": lambda out: out == "mine 2\n",
+    "the next question": lambda out: "sea" in out and "salty" in out,
 }

@@ -10,19 +10,24 @@ import pytest
 from docs import settings_page
 from docs.settings_page import documented
 from gbproxy.domain.models import built_in_names
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, SettingsError, load
+from gbproxy.settings import LEGACY_IGNORED, Settings, SettingsError, load
 from gbproxy.settings.environment import ALIASES, SECRETS, read_env_file
 from tests.docs.markdown import ROOT, Block, Page, code, pages
 from tests.support.environments import ACCOUNT
 
 SETTINGS = Page.read("docs/settings.md")
-BUILT = [setting for setting in documented() if setting.name not in RESERVED]
+BUILT = documented()
 NAMES = {name for setting in documented() for name in (setting.name, *setting.aliases)}
 KEY = "sk-9f2c41d07ab84e5e11"
 # Variables that pages name and that are none of the gateway's settings.
 NO_SETTINGS = {
     "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_BASE_URL", "DEMO_EXIT", "HTTPS_PROXY", "SIMULATOR", "SCRIPT_NAME",
-    "SECURE_C_SES_FILE", "PERMISSION_DENIED",
+    "SECURE_C_SES_FILE", "PERMISSION_DENIED", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY",
+    "GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_URL", "GOOGLE_PROXY_URL",
+    "GOOGLE_API_KEY", "CUSTOM_MODELS", "BASE_URL", "OPENAI_PROXY_URL", "OPENAI_MODEL_LIST",
+    "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "MAX_TOKENS",
+    "MALFORMED_FUNCTION_CALL",
 }  # fmt: skip
 NO_VARIABLES = {"IGNORED", "DATABASE_IS_TEMPORARY"}
 IN_WORDS = {"unset", "the edition's", "the system's", "built-in catalogue", "gbproxy/<version>"}
@@ -47,7 +52,7 @@ def test_every_setting_stands_in_a_table_with_its_other_names_and_its_default() 
 def test_the_names_that_may_come_from_files_are_listed() -> None:
     listed = SETTINGS.section("Secrets from files").text.partition(": ")[2]
 
-    assert set(code(listed)) == {name for name in NAMES - RESERVED if _is_read_from_a_file(name)}
+    assert set(code(listed)) == {name for name in NAMES if _is_read_from_a_file(name)}
 
 
 # These two quote the upstream's own words in capitals.
@@ -60,7 +65,7 @@ _WITH_WORDS_OF_THE_UPSTREAM = ("upstream.md", "CHANGELOG.md")
     ids=lambda page: page.path.name,
 )
 def test_no_variable_is_named_that_does_not_exist(page: Page) -> None:
-    known = LEGACY_IGNORED | RESERVED | NAMES | NO_SETTINGS
+    known = LEGACY_IGNORED | NAMES | NO_SETTINGS
     named = {
         name for name in re.findall(r"`([A-Z][A-Z0-9_]{2,})(?:=[^`]*)?`", page.prose) if "_" in name
     }

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gbproxy.domain.chat import ToolCallPart
 from gbproxy.domain.events import (
     FLUSH,
     Answer,
@@ -20,6 +21,8 @@ from gbproxy.domain.events import (
     Started,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     Usage,
     collect,
     estimate_quarter_tokens,
@@ -60,6 +63,25 @@ def test_a_whole_answer_is_collected_in_order() -> None:
         usage=Usage(3, 4, 2),
         finish_reason="stop",
     )
+
+
+def test_calls_are_collected_of_their_deltas() -> None:
+    answer = collect(
+        stream(
+            ToolCallStarted(0, "a", "f"),
+            ToolCallDelta(0, '{"x":'),
+            ToolCallDelta(0, "1}"),
+            ToolCallStarted(1, "b", "patch", is_custom=True),
+            ToolCallDelta(1, "+x"),
+            Done("tool_calls"),
+        )
+    )
+
+    assert answer.tool_calls == [
+        ToolCallPart("a", "f", '{"x":1}'),
+        ToolCallPart("b", "patch", "+x", is_custom=True),
+    ]
+    assert answer.finish_reason == "tool_calls"
 
 
 def test_a_refusal_is_both_the_refusal_and_the_text() -> None:

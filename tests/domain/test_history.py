@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from gbproxy.api.openai.request import parse
 from gbproxy.domain.chat import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.history import (
+    LONG_CHARS,
+    AnswerDigest,
     answered,
     digest,
     extended,
@@ -22,9 +24,11 @@ from gbproxy.domain.history import (
     start,
     with_system,
 )
+from gbproxy.domain.tools import canonical_arguments
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 MODEL = "gemini-auto"
+STORED_BY_OLDER_VERSIONS = "3c488f0f1f820903d3d4b6e71c7a5b6192678fc7206b53d1eeacb258c40bf243"
 
 texts = st.text(
     alphabet=st.one_of(
@@ -166,6 +170,58 @@ def test_an_assistants_missing_empty_and_absent_texts_are_the_same_beside_a_tool
     heads = {head_of(PLAIN[0], {**calls, "content": content}) for content in (None, "", " \n", [])}
 
     assert heads == {head_of(PLAIN[0], calls)}
+
+
+def test_calls_are_the_same_however_a_client_writes_their_arguments() -> None:
+    shown = ToolCallPart("1", "f", '{"b":1,"a":"é"}')
+    sent = ToolCallPart("1", "f", '{ "a": "\\u00e9", "b": 1.0 }')
+    others = (
+        ToolCallPart("2", "f", shown.arguments),
+        ToolCallPart("1", "g", shown.arguments),
+        ToolCallPart("1", "f", '{"b":"1","a":"é"}'),
+        ToolCallPart("1", "f", shown.arguments, is_custom=True),
+    )
+    base, turns = head(), (says("user", "Hi"),)
+
+    answer = answered(base, turns, "Let me look.\n", (shown,))
+
+    message = Message("assistant", (TextPart("Let me look."), sent))
+    assert answer == extended(base, (*turns, message))
+    assert answer not in {answered(base, turns, "Let me look.", (other,)) for other in others}
+
+
+def test_calls_behind_a_long_text_count_too() -> None:
+    text = "x" * (LONG_CHARS + 1)
+    collected = AnswerDigest()
+    for _ in range(3):
+        collected.add(text)
+    call = ToolCallPart("1", "f", "{}")
+
+    answer = answered(head(), (), collected.result(), (call,))
+
+    assert answer == extended(head(), (Message("assistant", (TextPart(text * 3), call)),))
+
+
+def test_a_history_without_tools_has_the_digest_that_older_versions_have_stored() -> None:
+    stored = digest(KEY, MODEL, ("Be brief.",), ()).hex()
+
+    assert stored == STORED_BY_OLDER_VERSIONS
+
+
+def test_what_a_conversation_was_told_last_is_known() -> None:
+    base = digest(KEY, MODEL, ("S",), (), b"tools")
+
+    assert has_instructions(base, KEY, ("S",), b"tools")
+    assert has_instructions(base, KEY, ())
+    for system, form in ((("S",), b""), (("S",), b"others"), ((), b"tools")):
+        assert not has_instructions(base, KEY, system, form)
+        told = with_system(base, KEY, system, form)
+        assert has_instructions(told, KEY, system, form)
+        assert told != base
+
+
+def test_what_was_said_of_tools_counts() -> None:
+    assert digest(KEY, MODEL, (), (), b"tools") != digest(KEY, MODEL, (), ())
 
 
 def test_a_developers_text_is_a_system_text() -> None:
@@ -376,7 +432,7 @@ def _plainly(message: Message) -> object:
             kept.append(text)
         run = []
         if isinstance(part, ToolCallPart):
-            kept.append(("call", part.id, part.name, _tidy(part.arguments)))
+            kept.append(("call", part.id, part.name, canonical_arguments(part.arguments)))
         elif isinstance(part, ToolResultPart):
             kept.append(("result", part.call_id, _tidy(part.text)))
     return message.role, " ".join((message.name or "").split()), kept

@@ -268,3 +268,27 @@ def test_what_is_long_is_looked_through_in_steps(text: bytes, least: int) -> Non
     jsontext.refuse_too_many_values(text, 2000, lambda: rests.append(None))
 
     assert len(rests) >= least
+
+
+@given(st.text(), st.booleans())
+def test_the_last_of_several_texts_is_decoded_as_any_other_and_taken_out(
+    text: str, is_large: bool
+) -> None:
+    file = "QUJD" * (700_000 if is_large else 1)
+    data = json.dumps({"file": file, "text": text}).encode()
+    texts = [b"[]", data]
+
+    assert jsontext.decode_last(texts) == jsontext.decode_bytes(data)
+    assert texts == [b"[]"]
+
+
+@pytest.mark.parametrize("text", [b'{"a":', b'{"a":"\xff"}', b'{"a":NaN}'])
+def test_the_last_of_several_texts_is_refused_as_any_other(text: bytes) -> None:
+    large = text + b" " * 3_000_000
+
+    with pytest.raises(ValueError) as expected:  # noqa: PT011  it is the other one's
+        jsontext.decode_bytes(large)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        jsontext.decode_last([large])
+
+    assert str(raised.value) == str(expected.value)

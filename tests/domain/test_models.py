@@ -42,12 +42,15 @@ def test_the_built_in_catalogue_is_the_documented_one() -> None:
         "gemini-2.5-pro",
         "gemini-2.5-flash",
         "gemini-2.5-flash-lite",
+        "gemini-imagen",
+        "gemini-veo",
     ]
     aliases = {
         "gemini-business",
         "gemini-flash-latest",
         "gemini-flash-lite-latest",
         "gemini-pro-latest",
+        "nano-banana",
     }
     assert built_in_names() == {*ids, *aliases}
 
@@ -61,6 +64,25 @@ def test_the_automatic_model_has_no_id_upstream_and_all_tools() -> None:
 @pytest.mark.parametrize("name", [None, ""])
 def test_a_request_without_a_model_gets_the_default(name: str | None) -> None:
     assert catalogue(default="gemini-2.5-pro").resolve(name).id == "gemini-2.5-pro"
+
+
+@pytest.mark.parametrize(
+    ("name", "id_", "quota", "tool"),
+    [
+        ("gpt-image-2.5", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("chatgpt-image-latest", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("dall-e-3", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("imagen-4.0-generate-001", "gemini-imagen", "images", "imageGenerationSpec"),
+        ("veo-3.1-lite-generate", "gemini-veo", "videos", "videoGenerationSpec"),
+        ("gemini-auto-video", "gemini-auto", "videos", "videoGenerationSpec"),
+    ],
+)
+def test_names_of_models_that_make_media(name: str, id_: str, quota: str, tool: str) -> None:
+    model = catalogue().resolve(name)
+
+    assert (model.id, model.name_at(WIDGET)) == (id_, None)
+    assert (model.quota, model.tools) == (quota, (tool,))
+    assert model.makes_media
 
 
 def test_an_alias_is_its_model() -> None:
@@ -128,6 +150,82 @@ def test_looking_up_a_foreign_name_does_not_give_the_default() -> None:
 
 def test_the_native_prefix_is_taken_off() -> None:
     assert catalogue().get("models/gemini-2.5-pro").id == "gemini-2.5-pro"
+
+
+# Suffixes
+
+SEARCH, IMAGE = ("webGroundingSpec",), ("imageGenerationSpec",)
+
+
+@pytest.mark.parametrize(
+    ("name", "id_", "upstream_id", "tools", "quota"),
+    [
+        ("gemini-auto-search", "gemini-auto", None, SEARCH, "text"),
+        ("gemini-business-search", "gemini-auto", None, SEARCH, "text"),
+        ("models/gemini-2.5-pro-search", "gemini-2.5-pro", "gemini-2.5-pro", SEARCH, "text"),
+        ("gemini-auto-image", "gemini-auto", None, IMAGE, "images"),
+        ("gemini-4-neon-search", "gemini-4-neon", "gemini-4-neon", SEARCH, "text"),
+        ("gemini-9-flash-image", "gemini-9-flash-image", "gemini-9-flash-image", IMAGE, "images"),
+        (
+            "gemini-3-pro-image-preview",
+            "gemini-3-pro-image-preview",
+            "gemini-3-pro-image-preview",
+            IMAGE,
+            "images",
+        ),
+        ("gpt-4o-search-preview", "gemini-auto", None, SEARCH, "text"),
+        ("gpt-4o-mini-search-preview-2025-03-11", "gemini-auto", None, SEARCH, "text"),
+        ("gpt-5-search-api", "gemini-auto", None, SEARCH, "text"),
+        ("claude-sonnet-4-5-search", "gemini-auto", None, SEARCH, "text"),
+    ],
+)
+def test_a_suffix_narrows_the_tools_and_the_id_stays_the_model_s(
+    name: str, id_: str, upstream_id: str | None, tools: tuple[str, ...], quota: QuotaClass
+) -> None:
+    model = catalogue().resolve(name)
+
+    assert (model.id, model.name_at(WIDGET)) == (id_, upstream_id)
+    assert (model.tools, model.quota) == (tools, quota)
+
+
+def test_whatever_stands_in_for_a_narrowed_model_is_as_narrow_and_each_comes_once() -> None:
+    models = catalogue()
+
+    chains = [
+        models.chain(models.resolve(f"{name}-search")) for name in ("gemini-2.5-pro", "gpt-4")
+    ]
+    painting = models.chain(models.resolve("gemini-9-image"))
+
+    assert [[(model.id, model.tools) for model in chain] for chain in chains] == [
+        [(id_, SEARCH) for id_ in ("gemini-2.5-pro", "gemini-3.1-pro-preview", "gemini-auto")],
+        [("gemini-auto", SEARCH)],
+    ]
+    assert [(model.id, model.tools) for model in painting] == [
+        ("gemini-9-image", IMAGE),
+        ("gemini-auto", IMAGE),
+    ]
+
+
+def test_a_name_of_the_catalogue_goes_before_a_suffix() -> None:
+    models = catalogue(
+        {"id": "re-search"}, {"id": "gemini-image", "aliases": ["gemini-auto-search"]}
+    )
+
+    assert models.resolve("re-search").tools == ALL_TOOLS
+    assert models.resolve("gemini-auto-search").id == "gemini-image"
+    assert models.resolve("re-search-search").tools == SEARCH
+
+
+@pytest.mark.parametrize("name", ["plain-search", "plain-image", "none-such-search", "-search"])
+def test_a_suffix_for_a_tool_that_the_model_lacks_makes_no_model(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=repr(name)):
+        catalogue({"id": "plain", "tools": []}).resolve(name)
+
+
+def test_a_model_without_the_tool_is_not_narrowed_to_it() -> None:
+    painter = catalogue({"id": "painter", "tools": list(IMAGE), "quota": "images"}).get("painter")
+
+    assert painter.narrowed_to("webGroundingSpec") is painter
 
 
 # Fallbacks
@@ -288,6 +386,16 @@ def test_null_means_not_given_where_it_could_mean_nothing_else() -> None:
     models = catalogue({"id": "gemini-auto", "tools": None, "quota": None, "aliases": None})
 
     assert models.resolve("gemini-auto") == BUILT_IN[0]
+
+
+def test_a_change_gives_a_model_further_names() -> None:
+    models = catalogue({"id": "gemini-3.8-flash", "aliases": ["claude-flash"]})
+
+    [model] = {models.resolve(name) for name in ("claude-flash", "gemini-flash-latest")}
+    assert (model.id, model.aliases) == (
+        "gemini-3.8-flash",
+        ("gemini-flash-latest", "claude-flash"),
+    )
 
 
 def test_a_change_may_take_a_fallback_away() -> None:

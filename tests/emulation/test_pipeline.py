@@ -79,7 +79,7 @@ def test_a_session_is_opened_before_the_prompt_is_made() -> None:
 
     harness.answer("Hi")
 
-    assert opened == [1]
+    assert opened == [0, 1]  # first it is only measured
 
 
 # The longest prompt
@@ -245,15 +245,15 @@ Cut = Callable[[ChatRequest], ChatRequest]
 
 
 @pytest.mark.parametrize(
-    ("cut", "text", "reason"),
+    ("cut", "text", "end"),
     [
-        (lambda chat: replace(chat, stop=("lo",)), "Hel", "stop"),
-        (lambda chat: replace(chat, max_tokens=1), "Hell", "length"),
+        (lambda chat: replace(chat, stop=("lo",)), "Hel", Done("stop", stop_sequence="lo")),
+        (lambda chat: replace(chat, max_tokens=1), "Hell", Done("length")),
     ],
     ids=["stop", "limit"],
 )
 def test_an_answer_that_was_cut_closes_the_upstream_and_is_not_continued(
-    cut: Cut, text: str, reason: str
+    cut: Cut, text: str, end: Done
 ) -> None:
     endless: Script = (*HELLO[:-1], *[TextDelta("more "), Flush()] * 1000)
     harness = Harness(Upstream(endless))
@@ -262,7 +262,7 @@ def test_an_answer_that_was_cut_closes_the_upstream_and_is_not_continued(
     events = list(harness.gateway.stream(chat))
 
     assert text_of(events) == text
-    assert events[-1] == Done(reason)  # type: ignore[arg-type]
+    assert events[-1] == end
     assert harness.upstream.closed == ["s/1"]
     assert harness.states == {"s/1": "deleting"}
     assert request_context.current().conversation is None

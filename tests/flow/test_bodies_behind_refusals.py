@@ -18,6 +18,8 @@ import pytest
 
 from tests.support.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[[str, object], None]
 
 BODY_MB = 1

@@ -15,12 +15,14 @@ from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import collect
 from gbproxy.domain.models import Catalogue
 from gbproxy.domain.session import Session
 from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, UpstreamOverloaded
 from gbproxy.gateway import Gateway
+from gbproxy.gateway.files import FileTransfer
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryLimitStore
@@ -39,14 +41,18 @@ Script = tuple[Action, ...]
 WELL = "All is well."
 
 
+def _no_file(link: LinkedAttachment) -> Attachment:
+    raise AssertionError(f"nothing here links to a file, such as {link.place}")
+
+
 class NothingAhead:
     """No prewarmed sessions."""
 
     def __init__(self, upstream: Widget) -> None:
         self._upstream = upstream
 
-    def open(self, account: Account) -> str:
-        return self._upstream.open_session(account)
+    def open(self, account: Account, *, for_files: bool = False) -> str:
+        return self._upstream.open_session(account, for_files=for_files)
 
     def take(self, account: Account) -> Session | None:
         del account
@@ -93,6 +99,7 @@ class Harness:
                 ),
                 NothingAhead(widget),
                 Limiter(MemoryLimitStore(self.clock), Rules()),
+                FileTransfer(_no_file, max_fetched_bytes=0),
                 pause=lambda seconds: None,
             )
             for pool in self._workers.pools

@@ -30,6 +30,8 @@ from tests.support.databases import PostgreSQL
 from tests.support.polling import until
 from tests.support.serving import Reply, SharedUpstream
 
+pytestmark = pytest.mark.slow
+
 SECRET = "a-secret-key-for-tests-1"
 STORED_KEY, UNKNOWN_KEY = "sk-test-stored-0a1b2c3d", "sk-test-unknown-0a1b2c3d"
 Record = Callable[[str, object], None]

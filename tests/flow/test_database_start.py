@@ -19,6 +19,8 @@ from tests.support.databases import PostgreSQL
 from tests.support.polling import until
 from tests.support.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process, serving
 
+pytestmark = pytest.mark.slow
+
 SECRET, OTHER_SECRET = "a-secret-key-for-tests-1", "a-secret-key-for-tests-2"
 
 

@@ -19,6 +19,8 @@ from gbproxy.simulator import Action, Head, Write
 from tests.support.polling import until, until_steady
 from tests.support.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[[str, object], None]
 
 HEALTH_S = 0.5  # on a machine that does other things too; it is to be under 0.2

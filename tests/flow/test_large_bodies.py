@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import MEASURED
 from tests.support.serving import Reply, Served
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[[str, object], None]
 
 SIZE = 30_000_000
@@ -31,8 +33,9 @@ def text(content: bytes) -> bytes:
     return HEAD + b'{"role":"user","content":"' + content + b'"}]}'
 
 
-# What is made, and how it is refused: by its name, or as too long.
-BODIES: dict[str, tuple[Callable[[], bytes], str | None, str]] = {
+# What is made, and how it is refused: by its name, or as too long. A long history is not: its older
+# turns go up as a file.
+BODIES: dict[str, tuple[Callable[[], bytes], str | None, str | None]] = {
     "a million tiny messages": (
         lambda: filled(HEAD, b'{"role":"user","content":"a"}', b"]}"), "messages", "invalid_request_error",
     ),
@@ -55,7 +58,7 @@ BODIES: dict[str, tuple[Callable[[], bytes], str | None, str]] = {
             b'{"role":"user","content":"' + b"abc " * 1200 + b'"},{"role":"assistant","content":"' + b"xyz " * 1200 + b'"}',
             b',{"role":"user","content":"q"}]}',
         ),
-        "messages", "context_length_exceeded",
+        None, None,
     ),
 }  # fmt: skip
 
@@ -91,7 +94,10 @@ def test_a_large_body_costs_only_its_sender(
 
     in_time(took_s, kind, record_property)
     reply = sent[0].result()
-    assert (reply.status, reply.error["param"], reply.error["code"]) == (400, param, code)
+    if code is None:
+        assert reply.succeeded
+    else:
+        assert (reply.status, reply.error["param"], reply.error["code"]) == (400, param, code)
 
 
 def test_ten_large_bodies_at_once_cost_only_their_senders(

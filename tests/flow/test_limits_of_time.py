@@ -15,6 +15,8 @@ from gbproxy.simulator import Action, Head, Pause, Raw, Stall, Text, Write, answ
 from tests.support.chats import accounts, asked, csesidx
 from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting, serving
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 0.5
 MOST_S = 4.0  # on a busy machine
 HEARTBEAT_S = 0.2

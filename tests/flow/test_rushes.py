@@ -14,6 +14,8 @@ import pytest
 from gbproxy.simulator import Stall, Text
 from tests.support.serving import Served, SharedUpstream, resident_bytes, serving
 
+pytestmark = pytest.mark.slow
+
 PLACES = 150
 BEYOND = 450
 WITHIN_S = 0.5  # 0.02 on a machine that does nothing else

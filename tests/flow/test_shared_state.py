@@ -70,7 +70,10 @@ LAST_DELETIONS_S = 2.0
 
 Record = Callable[[str, object], None]
 Script = tuple[Action, ...]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc"),
+]
 
 either_database = pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 

@@ -30,6 +30,8 @@ from tests.support.serving import (
     serving,
 )
 
+pytestmark = pytest.mark.slow
+
 SERVE = (sys.executable, "-m", "gbproxy", "serve")
 ACCOUNT = {
     "SECURE_C_SES": "CSE.Ad0123456789",
@@ -358,7 +360,7 @@ def test_make_run_without_an_account_says_what_to_set(tmp_path: Path) -> None:
 
 
 def test_settings_that_have_no_effect_are_named_once() -> None:
-    old = {"JWT_SECRET": "x", "OPENAI_COMPATIBLE": "true", "MEDIA_TTL_S": "60"}
+    old = {"JWT_SECRET": "x", "OPENAI_COMPATIBLE": "true"}
     with SharedUpstream() as upstream, serving(upstream.environment() | old) as gateway:
         ignored = gateway.wait_for_event("setting.ignored")
 

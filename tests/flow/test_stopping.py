@@ -27,7 +27,10 @@ from tests.support.prometheus import METRICS_KEY, answers_in_flight
 from tests.support.serving import DONE, Reply, Served, SharedUpstream, in_process, serving
 
 STREAMS = 200
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc"),
+]
 
 
 def settings(upstream: Simulator, **more: str) -> dict[str, str]:

@@ -58,6 +58,8 @@ from tests.support.polling import until
 from tests.support.serving import DONE, LogLine, Reply, Served, SharedUpstream, in_process
 from tests.support.texts import CJK, EMOJI
 
+pytestmark = pytest.mark.slow
+
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])
 

@@ -147,6 +147,17 @@ def test_a_request_that_is_malformed_for_every_model_is_told_so_and_harms_none(
     assert reply.model == "gemini-3.8-flash"
 
 
+def test_the_context_that_a_model_is_said_to_have_is_taken_and_not_much_more() -> None:
+    with Simulator() as upstream, gateway_of(upstream, PROMPT_MAX_CHARS="8000") as gateway:
+        reply = gateway.request("GET", "/v1/models/gemini-auto", headers=gateway.headers)
+        context = reply.json()["context_length"]
+        fits = gateway.ask("word" * context)
+        too_long = gateway.ask("word" * (context + 1))
+
+    assert fits.json()["usage"]["prompt_tokens"] == context == 2000
+    assert (too_long.status, too_long.error["code"]) == (400, "context_length_exceeded")
+
+
 # Tools that are off, before anything is known of them
 
 
@@ -228,7 +239,10 @@ def test_each_account_is_asked_for_what_it_has_and_one_worker_reads_that_for_all
         assert configuration_read(gateway, "second")["models"] == 2
         newest = until_asked(gateway, upstream, "second", model="gemini-4-neon")
         older = [gateway.ask(model=name) for name in ("gemini-3.8-flash", "gemini-auto")]
-        models_of_all = ["gemini-auto", "gemini-3.8-flash", "painter", "gemini-4-neon"]
+        models_of_all = [
+            *("gemini-auto", "gemini-3.8-flash", "gemini-imagen", "gemini-veo", "painter"),
+            "gemini-4-neon",
+        ]
         until(lambda: all(listed(gateway) == models_of_all for _ in range(6)))  # in either worker
 
         assert all(reply.succeeded for reply in (drawn, newest, *older))
@@ -326,17 +340,24 @@ def test_where_a_tool_that_is_off_meets_silence_the_configuration_tells(
     assert tools(upstream) == [{"toolRegistry", "videoGenerationSpec"}]
 
 
-def test_a_model_whose_only_tool_is_off_everywhere_is_told_so(
-    lone: tuple[SharedUpstream, Served],
+@pytest.mark.parametrize(
+    ("off", "tool", "asked"),
+    [
+        ("image", "imageGenerationSpec", {"model": "painter"}),
+        ("web", "webGroundingSpec", {"web_search_options": {}}),
+    ],
+)
+def test_a_request_whose_only_tool_is_off_everywhere_is_told_so(
+    lone: tuple[SharedUpstream, Served], off: str, tool: str, asked: dict[str, Any]
 ) -> None:
     upstream, gateway = lone
     upstream.reset()
-    upstream.set(tools_off=("image",))
+    upstream.set(tools_off=(off,))
 
     with read_anew(gateway):
         pass
-    reply = gateway.ask(model="painter")
+    reply = gateway.ask(**asked)
 
     assert (reply.status, reply.error["code"]) == (400, "invalid_request_error")
-    assert "imageGenerationSpec" in reply.error["message"]
+    assert tool in reply.error["message"]
     assert upstream.calls(STREAM) == []

@@ -245,7 +245,7 @@ def test_an_answer_that_is_a_file_is_one_line_of_text_and_has_a_weight() -> None
 
     events = harness.answer()
 
-    line = "[The model made a file (cat.png, image/png), which cannot be passed on yet.]\n"
+    line = "[The model made a file (cat.png, image/png), which cannot be passed on.]\n"
     assert events == [
         Started("gemini-auto"),
         TextDelta(line),

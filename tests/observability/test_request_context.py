@@ -29,7 +29,9 @@ def answer(attempts: int, tokens: int, ttft_ms: float | None) -> None:
     """One answer of several, in a context of its own."""
     with request_context.child() as mine:
         assert request_context.current() is mine
-        mine.attempts, mine.accounts, mine.ttft_ms = attempts, 1, ttft_ms
+        for _ in range(attempts):
+            mine.note_attempt()
+        mine.accounts, mine.ttft_ms = 1, ttft_ms
         mine.upstream_s = 0.5
         mine.failures += [("upstream_timeout", "")] * (attempts - 1)
         mine.log_fields |= {"account": "one", "input_tokens": 7, "output_tokens": tokens}
@@ -72,7 +74,8 @@ def test_an_answer_does_not_see_what_another_has_met(request_: RequestContext) -
 
 def test_what_an_answer_took_counts_also_when_it_fails(request_: RequestContext) -> None:
     with suppress(ValueError), request_context.child() as mine:
-        mine.attempts = 2
+        mine.note_attempt()
+        mine.note_attempt()
         raise ValueError("broken")
 
     assert request_.attempts == 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docs.settings_page import documented
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, SettingsError, load
+from gbproxy.settings import LEGACY_IGNORED, Settings, SettingsError, load
 from gbproxy.settings.environment import IN_FILES
 from tests.support.environments import ACCOUNT, KEY, KNOWN, entry, models, problems_of
 
@@ -63,9 +63,7 @@ def test_a_default_model_is_still_looked_up_beside_other_mistakes() -> None:
 
 
 _NAMES = sorted(
-    {name for item in documented() for name in (item.name, *item.aliases)}
-    | LEGACY_IGNORED
-    | RESERVED
+    {name for item in documented() for name in (item.name, *item.aliases)} | LEGACY_IGNORED
 )
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from docs.settings_page import documented
 from gbproxy import __version__
-from gbproxy.settings import LEGACY_IGNORED, RESERVED, Settings, load
+from gbproxy.settings import LEGACY_IGNORED, Settings, load
 from tests.support.environments import ACCOUNT, IDS, KEY, KNOWN, problem_of
 
 
@@ -192,7 +192,7 @@ def test_settings_without_an_account_are_accepted() -> None:
     assert load(block("B"), KNOWN).accounts == ()
 
 
-@pytest.mark.parametrize("variable", sorted(LEGACY_IGNORED | RESERVED))
+@pytest.mark.parametrize("variable", sorted(LEGACY_IGNORED))
 def test_a_variable_without_effect_is_named_when_it_is_set(variable: str) -> None:
     assert load({variable: "1"}).ignored == (variable,)
     assert load({variable: " "}).ignored == ()

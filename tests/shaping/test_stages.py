@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,15 +21,20 @@ from gbproxy.domain.events import (
     Started,
     TextDelta,
     ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
     UpstreamStream,
     Usage,
     estimate_quarter_tokens,
     whole_tokens,
 )
+from gbproxy.domain.media import APART, IN_TEXT, MediaDelivery
 from gbproxy.shaping.transform import AnswerTransform
 
 PICTURE = FileOutput("image/png", "f1", "cat.png")
-NAMED = "[The model made a file (cat.png, image/png), which cannot be passed on yet.]"
+CALL = ToolCallStarted(0, "c", "abcd")
+ARGUMENTS = ToolCallDelta(0, "abcdefgh")
+NAMED = "[The model made a file (cat.png, image/png), which cannot be passed on.]"
 
 
 def shaped(*events: ChatEvent, **options: Any) -> list[ChatEvent | SessionNamed]:
@@ -51,8 +57,8 @@ def test_hidden_thoughts_are_dropped_and_everything_else_stays_in_order() -> Non
         Started("m"),
         TextDelta("a"),
         FLUSH,
-        Citation(0, 1, "u"),
         Refusal("no"),
+        Citation(0, 1, "u"),
         Done(),
     ]
     mixed = [
@@ -97,7 +103,7 @@ def test_a_file_is_named_with_its_name_and_type() -> None:
 def test_a_file_without_a_name_is_named_by_its_type() -> None:
     file = FileOutput("video/mp4", data=b"x")
 
-    assert text_of(file) == "[The model made a file (video/mp4), which cannot be passed on yet.]\n"
+    assert text_of(file) == "[The model made a file (video/mp4), which cannot be passed on.]\n"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,7 @@ def test_thoughts_and_flushes_between_do_not_count_as_text() -> None:
     assert text_of(*events) == f"A\n{NAMED}\n"
 
 
-def test_no_file_object_and_no_other_change_comes_out() -> None:
+def test_no_file_without_a_way_to_the_client_comes_out() -> None:
     events = [Started("m"), ThoughtDelta("t"), PICTURE, FLUSH, Done()]
 
     assert shaped(*events) == [
@@ -140,6 +146,46 @@ def test_no_file_object_and_no_other_change_comes_out() -> None:
         FLUSH,
         Done(),
     ]
+
+
+def linked(file: FileOutput) -> FileOutput:
+    return replace(file, url="https://ai.example/media/t")
+
+
+def published(
+    *events: ChatEvent, delivery: MediaDelivery = IN_TEXT
+) -> list[ChatEvent | SessionNamed]:
+    return list(AnswerTransform().apply(stream(*events), linked, delivery))
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        (PICTURE, "![cat.png](https://ai.example/media/t)"),
+        (FileOutput("image/png", "f1"), "![image](https://ai.example/media/t)"),
+        (FileOutput("image/png", "f1", "a](x)\n<b>"), "![axb](https://ai.example/media/t)"),
+        (FileOutput("video/mp4", "f1"), "[video](https://ai.example/media/t)"),
+        (FileOutput("text/csv", "f1", "table.csv"), "[table.csv](https://ai.example/media/t)"),
+    ],
+)
+def test_a_file_is_markdown_and_an_event(file: FileOutput, line: str) -> None:
+    assert published(TextDelta("See:"), file) == [
+        TextDelta("See:"),
+        TextDelta(f"\n\n{line}\n"),
+        linked(file),
+    ]
+
+
+def test_a_file_stands_in_no_text_where_it_has_a_place_of_its_own() -> None:
+    film = FileOutput("video/mp4", "f2")
+
+    assert published(PICTURE, film, delivery=APART) == [linked(PICTURE), linked(film)]
+
+
+def test_what_came_with_its_bytes_is_in_no_text() -> None:
+    sent_along = FileOutput("image/png", data=b"png")
+
+    assert list(AnswerTransform().apply(stream(sent_along), lambda file: file)) == [sent_along]
 
 
 # Stop sequences
@@ -155,17 +201,17 @@ def test_the_answer_ends_before_a_stop_sequence_however_its_text_is_cut(pieces: 
     events = list(transform.apply(stream(*map(TextDelta, pieces), Done())))
 
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "One "
-    assert events[-1] == Done("stop")
+    assert events[-1] == Done("stop", "STOP")
     assert (transform.is_whole, transform.answer) == (False, "One ")
 
 
 def test_what_only_begins_like_a_stop_sequence_is_shown_before_what_follows() -> None:
-    source = Citation(0, 1, "u")
+    refusal = Refusal("no")
 
-    assert shaped(TextDelta("One ST"), source, TextDelta("OP"), Done(), stop=STOPS) == [
+    assert shaped(TextDelta("One ST"), refusal, TextDelta("OP"), Done(), stop=STOPS) == [
         TextDelta("One "),
         TextDelta("ST"),
-        source,
+        refusal,
         TextDelta("OP"),
         Done(),
     ]
@@ -174,7 +220,7 @@ def test_what_only_begins_like_a_stop_sequence_is_shown_before_what_follows() ->
 def test_a_thought_or_a_flush_does_not_let_go_of_a_text_that_is_held_back() -> None:
     events = [TextDelta("ST"), FLUSH, ThoughtDelta("hm"), TextDelta("OP."), Done()]
 
-    assert shaped(*events, stop=STOPS) == [FLUSH, ThoughtDelta("hm"), Done("stop")]
+    assert shaped(*events, stop=STOPS) == [FLUSH, ThoughtDelta("hm"), Done("stop", "STOP")]
 
 
 @given(st.lists(st.text("STOP", max_size=5)), st.lists(st.text("STOP", min_size=1), min_size=1))
@@ -192,7 +238,50 @@ def test_of_a_text_all_is_shown_up_to_the_first_stop_sequence(
     shown = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert shown == text[: min(found, default=len(text))]
     assert transform.is_whole is not bool(found)
-    assert events[-1] == Done()
+    [ended_by] = [event.stop_sequence for event in events if isinstance(event, Done)]
+    assert (ended_by in stops and text.startswith(ended_by, min(found))) if found else not ended_by
+
+
+stop_sequences = st.lists(st.text("STOP", min_size=1), min_size=1, max_size=4)
+
+
+@given(st.lists(st.text("STOP", max_size=5)), stop_sequences)
+def test_no_more_is_held_back_than_a_stop_sequence_without_its_last_character(
+    pieces: list[str], stops: list[str]
+) -> None:
+    fed = 0
+
+    def source() -> UpstreamStream:
+        nonlocal fed
+        for piece in pieces:
+            fed += len(piece)
+            yield TextDelta(piece)
+            yield FLUSH  # all that is to be shown of the piece was shown
+
+    shown = 0
+    for event in AnswerTransform(stop=tuple(stops)).apply(source()):
+        shown += len(event.text) if isinstance(event, TextDelta) else 0
+        if event is FLUSH:
+            assert fed - shown < max(map(len, stops))
+
+
+def test_the_stream_is_read_no_further_than_a_stop_sequence() -> None:
+    read: list[str] = []
+
+    def pieces() -> UpstreamStream:
+        for piece in ("One ST", "OP", "two"):
+            read.append(piece)
+            yield TextDelta(piece)
+
+    list(AnswerTransform(stop=STOPS).apply(pieces()))
+
+    assert read == ["One ST", "OP"]
+
+
+def test_what_is_held_back_goes_before_a_call() -> None:
+    events = [TextDelta("One ST"), CALL, Done("tool_calls")]
+
+    assert shaped(*events, stop=STOPS) == [TextDelta("One "), TextDelta("ST"), *events[1:]]
 
 
 # A limit of tokens
@@ -222,6 +311,37 @@ def test_thoughts_count_toward_the_limit_shown_or_not() -> None:
         TextDelta("abcd"),
         Done("length"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"),
+    [
+        (5, [TextDelta("abcd"), CALL, ARGUMENTS, Done("tool_calls")]),
+        (4, [TextDelta("abcd"), CALL, ARGUMENTS, Done("tool_calls")]),
+        (3, [TextDelta("abcd"), CALL, ToolCallDelta(0, "abcd"), Done("length")]),
+        (2, [TextDelta("abcd"), CALL, Done("length")]),
+        (1, [TextDelta("abcd"), Done("length")]),
+    ],
+)
+def test_calls_count_toward_the_limit(most: int, shown: list[ChatEvent]) -> None:
+    events = [TextDelta("abcd"), CALL, ARGUMENTS, Done("tool_calls")]
+
+    assert shaped(*events, max_tokens=most) == shown
+
+
+def test_calls_are_counted_and_are_no_text() -> None:
+    transform = AnswerTransform()
+
+    list(transform.apply(stream(CALL, ARGUMENTS, Done("tool_calls"))))
+
+    assert transform.usage(0).output_tokens == 3
+    assert transform.characters == 0
+
+
+def test_a_refusal_that_is_no_content_stays_so_when_it_is_cut() -> None:
+    events = [Refusal("abcdefgh", is_content=False), Done()]
+
+    assert shaped(*events, max_tokens=1) == [Refusal("abcd", is_content=False), Done("length")]
 
 
 def test_nothing_is_read_behind_a_cut() -> None:

@@ -34,6 +34,8 @@ from tests.support.conversation_machine import (
 )
 from tests.support.databases import ROOT, Open
 
+pytestmark = pytest.mark.slow
+
 _SETTINGS = settings(
     REPORTED_IN_TIME,
     max_examples=40,

@@ -63,6 +63,38 @@ def commit(
     )
 
 
+# Files
+
+
+def test_the_files_of_a_session_are_kept_with_it_and_known_to_who_claims_it(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    fresh = rows.add("anna", "sessions/1", prewarmed=False)
+    assert commit(rows, clock, replace(fresh, files='{"d1":["f1","fox.png"]}'), HEAD)
+
+    claimed = others.claim_history(HEAD)
+    assert claimed is not None
+    assert claimed.files == '{"d1":["f1","fox.png"]}'
+    others.release(claimed)
+    named = rows.claim_conversation(fresh.conversation, ALICE)
+
+    assert isinstance(named, Claimed)
+    assert named.session == claimed
+    assert commit(rows, clock, replace(claimed, files="{}"))
+    again = rows.claim_history(NEXT_HEAD)
+    assert again is not None
+    assert again.files == "{}"
+
+
+def test_a_session_without_files_has_none(rows: SessionRows, clock: Clock) -> None:
+    kept(rows, clock)
+
+    claimed = rows.claim_history(HEAD)
+
+    assert claimed is not None
+    assert claimed.files == ""
+
+
 # Claims
 
 
@@ -409,3 +441,151 @@ def test_who_has_lost_a_session_cannot_name_it(rows: SessionRows, others: Sessio
 
     assert not rows.name(replace(session, name="sessions/9"))
     assert [marked.name for marked in others.due_deletions(10, ["anna"])] == [""]
+
+
+# Sessions that clients open
+
+SOMEBODYS = "sess_" + "0" * 40
+SOMEBODYS_NEXT = "sess_" + "1" * 40
+
+
+def test_an_unopened_session_is_listed_claimed_and_listed_while_it_is_used(
+    rows: SessionRows, others: SessionRows, clock: Clock
+) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    rows.add_unopened(SOMEBODYS_NEXT, ALICE, clock() + LIFE_S)
+    kept(rows, clock)
+    before = rows.client_sessions(ALICE)
+
+    claimed = others.claim_conversation(SOMEBODYS, ALICE)
+
+    assert [each.id for each in before] == [SOMEBODYS_NEXT, SOMEBODYS]
+    assert before[0].expires_at == clock() + LIFE_S
+    assert before[0].last_turn_at is None
+    assert isinstance(claimed, Claimed)
+    assert not claimed.session.is_opened
+    assert rows.claim_conversation(SOMEBODYS, ALICE) is NoClaim.BUSY
+    assert rows.client_sessions(ALICE) == before
+    assert rows.client_sessions(ALICE, SOMEBODYS) == before[1:]
+    assert rows.client_sessions(BOB) == rows.client_sessions(BOB, SOMEBODYS) == []
+
+
+def test_the_record_with_an_answer_stands_for_a_client_session(
+    rows: SessionRows, clock: Clock
+) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    claimed = rows.claim_conversation(SOMEBODYS, ALICE)
+    assert isinstance(claimed, Claimed)
+    session = rows.add("anna", "sessions/1", prewarmed=False, conversation=SOMEBODYS)
+    clock.now += 5
+    commit(rows, clock, session)
+
+    (listed,) = rows.client_sessions(ALICE)
+    rows.mark_for_deletion(claimed.session)
+
+    assert listed.last_turn_at == clock()
+    assert rows.client_sessions(ALICE) == [listed]
+    assert isinstance(rows.claim_conversation(SOMEBODYS, ALICE), Claimed)
+
+
+def test_an_unopened_session_that_has_expired_is_removed_by_whoever_deletes(
+    rows: SessionRows, clock: Clock
+) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    clock.now += LIFE_S + 1
+
+    marked = rows.mark_expired(clock())
+    due = rows.due_deletions(10, [])
+
+    assert (marked, [(each.account_key, each.name) for each in due]) == (1, [("", "")])
+    assert rows.client_sessions(ALICE) == []
+    assert rows.abandon([], 0) == 0
+
+
+def test_an_unopened_session_is_released_as_it_was(rows: SessionRows, clock: Clock) -> None:
+    rows.add_unopened(SOMEBODYS, ALICE, clock() + LIFE_S)
+    before = rows.client_sessions(ALICE)
+    claimed = rows.claim_conversation(SOMEBODYS, ALICE)
+    assert isinstance(claimed, Claimed)
+
+    rows.release(claimed.session)
+
+    assert rows.client_sessions(ALICE) == before
+    assert isinstance(rows.claim_conversation(SOMEBODYS, ALICE), Claimed)
+
+
+# Links to a session's files
+
+
+def ends_by_expiry(rows: SessionRows, clock: Clock, session: Session) -> None:
+    commit(rows, clock, session)
+    clock.now += LIFE_S + 1
+    assert rows.mark_expired(clock()) == 1
+
+
+def ends_at_once(rows: SessionRows, clock: Clock, session: Session) -> None:
+    rows.mark_for_deletion(session)
+
+
+def ends_by_rollback(rows: SessionRows, clock: Clock, session: Session) -> None:
+    commit(rows, clock, session)
+    rows.rollback(session, NEXT_HEAD)
+
+
+def ends_with_its_worker(rows: SessionRows, clock: Clock, session: Session) -> None:
+    assert rows.reclaim_orphans(["worker-1"]) == 1
+
+
+@pytest.mark.parametrize(
+    "end", [ends_by_expiry, ends_at_once, ends_by_rollback, ends_with_its_worker]
+)
+def test_a_session_is_not_deleted_while_links_lead_into_it(
+    rows: SessionRows, clock: Clock, end: Callable[[SessionRows, Clock, Session], None]
+) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+    assert rows.keep_files(session, clock() + 86_400)
+    until = clock() + 86_400
+
+    end(rows, clock, session)
+
+    clock.now = until - 1
+    assert rows.due_deletions(9, ["anna"]) == []
+    assert rows.find(session.id) is not None
+    clock.now = until
+    [due] = rows.due_deletions(9, ["anna"])
+    assert due.name == "sessions/1"
+
+
+def test_a_link_that_has_expired_holds_no_session_up(rows: SessionRows, clock: Clock) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+    rows.keep_files(session, clock() + 60)
+    commit(rows, clock, session)
+
+    clock.now += LIFE_S + 1
+    rows.mark_expired(clock())
+
+    assert len(rows.due_deletions(9, ["anna"])) == 1
+
+
+def test_a_session_with_links_is_continued_no_longer_than_others(
+    rows: SessionRows, clock: Clock
+) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+    rows.keep_files(session, clock() + 86_400)
+    commit(rows, clock, session)
+
+    clock.now += LIFE_S + 1
+
+    assert rows.claim_history(NEXT_HEAD) is None
+
+
+def test_a_session_is_found_by_its_id_from_any_worker(
+    rows: SessionRows, others: SessionRows
+) -> None:
+    session = rows.add("anna", "sessions/1", prewarmed=False)
+
+    assert others.find(session.id) == session
+    assert others.find("unknown") is None
+    assert not others.keep_files(session, 1.0)
+    rows.remove(session)
+    assert others.find(session.id) is None

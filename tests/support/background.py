@@ -113,7 +113,7 @@ class Upstream:
         self.slow = False
         self._condition = threading.Condition()
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
         with self._condition:
             self.opened += 1
             name = f"{account.id}/{self.opened}"

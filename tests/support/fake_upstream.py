@@ -31,7 +31,7 @@ class FakeUpstream:
     def capabilities(self) -> Capabilities:
         return Capabilities(sessions=True, roles=False)
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
         return "session"
 
     def stream(self, request: UpstreamRequest, account: Account, session: str) -> ChatStream:

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
+from gbproxy.domain import attachment
 from gbproxy.domain.account import WIDGET, Account, id_of
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.events import (
     FLUSH,
@@ -30,6 +33,8 @@ from gbproxy.domain.events import (
 from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
+from gbproxy.emulation.pipeline import Pipeline
+from gbproxy.emulation.request_emulation import RequestEmulation
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
@@ -43,6 +48,7 @@ from gbproxy.errors import (
     UpstreamUnclear,
 )
 from gbproxy.gateway import Gateway
+from gbproxy.gateway.files import FileTransfer
 from gbproxy.observability import request_context
 from gbproxy.rate_limits.limiter import Limiter, Rules
 from gbproxy.rate_limits.memory_store import MemoryLimitStore
@@ -76,13 +82,16 @@ class Upstream:
         self.asked: list[tuple[str, str, str]] = []  # account, model, session
         self.closed: list[str] = []
         self.opened = 0
+        self.files: list[tuple[str, str, bytes]] = []  # session, name and bytes of each
+        self.file_ids: list[tuple[str, ...]] = []  # of each question
+        self.refuses_files: list[Exception] = []
         self.on_ask: Callable[[], None] = lambda: None
         self._scripts = list(scripts or [HELLO])
         self._opening = opening
         self._names = names
         self.capabilities = Capabilities(sessions=True, roles=False)
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
         if self._opening is not None:
             raise self._opening
         if not self._names:
@@ -90,9 +99,16 @@ class Upstream:
         self.opened += 1
         return f"s/{self.opened}"
 
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        if self.refuses_files:
+            raise self.refuses_files.pop(0)
+        self.files.append((session, attachment.name, attachment.content))
+        return f"f/{len(self.files)}"
+
     def stream(self, request: UpstreamRequest, account: Account, session: str) -> UpstreamStream:
         self.on_ask()
         self.prompts.append(prompt_of(request))
+        self.file_ids.append(request.file_ids)
         self.asked.append((account.id, request.model.id, session))
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         try:
@@ -131,6 +147,17 @@ class Upstream:
         return [session for _, _, session in self.asked]
 
 
+class _Emulation(RequestEmulation):
+    """The same stages for every request."""
+
+    def __init__(self, stages: Callable[[Capabilities], Pipeline], chat: ChatRequest) -> None:
+        super().__init__(chat)
+        self._stages = stages
+
+    def pipeline(self, capabilities: Capabilities) -> Pipeline:
+        return self._stages(capabilities)
+
+
 class Harness:
     """A gateway over a fake upstream, with its records in memory, and what it did.
 
@@ -150,8 +177,10 @@ class Harness:
         request_timeout_s: float = 1800.0,
         upstreams: Mapping[str, base.Upstream] | None = None,
         models: Collection[Model] = (),
+        emulation: Callable[[Capabilities], Pipeline] | None = None,
         **options: Any,
     ) -> None:
+        """`emulation`: the stages for an upstream, in place of those that the request needs."""
         self.upstream = upstream
         upstream.capabilities = replace(upstream.capabilities, prompt_max_chars=prompt_max_chars)
         self.clock = Clock()
@@ -169,6 +198,8 @@ class Harness:
         )
         self._to_prewarm: dict[str, list[str]] | None = None
         self.noted: list[str] = []
+        self.linked: dict[str, bytes] = {}  # what URLs lead to
+        self.fetched: list[str] = []
         self.discarded: list[str] = []  # without a word in the records
         self.pauses: list[float] = []
         self.conversations = Conversations(
@@ -194,11 +225,13 @@ class Harness:
             self.conversations,
             self.sessions,
             Limiter(self.limit_store, Rules(model_interval_s=model_interval_s), self.clock),
+            FileTransfer(self._fetch, max_fetched_bytes=1000),
             show_thoughts=show_thoughts,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,
             record_activity=self._record_activity,
             pause=self.pauses.append,
+            emulation=partial(_Emulation, emulation) if emulation else RequestEmulation,
             **options,
         )
 
@@ -208,9 +241,13 @@ class Harness:
         self.sessions.refill(names)
         self._to_prewarm = None
 
-    def _open_session(self, account: Account) -> str:
+    def _fetch(self, link: LinkedAttachment) -> Attachment:
+        self.fetched.append(link.url)
+        return attachment.of_content(self.linked[link.url], link.place, name=link.name)
+
+    def _open_session(self, account: Account, *, for_files: bool) -> str:
         if self._to_prewarm is None:
-            return self.upstream.open_session(account)
+            return self.upstream.open_session(account, for_files=for_files)
         names = self._to_prewarm[account.id]
         if not names:
             raise UpstreamError("there is nothing more to prewarm")

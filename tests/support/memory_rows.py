@@ -7,7 +7,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gbproxy.domain.session import Claim, Claimed, NoClaim, Session, random_prefix
+from gbproxy.domain.session import (
+    Claim,
+    Claimed,
+    ClientSession,
+    NoClaim,
+    Session,
+    is_client_session,
+    random_prefix,
+)
 from gbproxy.errors import StorageUnavailable
 
 
@@ -18,6 +26,7 @@ class Row:
     key_digest: bytes | None = None
     history_digest: bytes | None = None
     expires_at: float = 0.0
+    files_until: float = 0.0
 
 
 class MemoryRows:
@@ -47,6 +56,25 @@ class MemoryRows:
                 return False
             self._set(row, session=session)
             return True
+
+    def add_unopened(self, conversation: str, key_digest: bytes, expires_at: float) -> None:
+        with self._called("add_unopened"):
+            session = Session(f"row-{len(self.rows)}", "", "", conversation)
+            self.rows[session.id] = Row(session, "idle", key_digest, b"", expires_at)
+
+    def client_sessions(
+        self, key_digest: bytes, conversation: str | None = None
+    ) -> list[ClientSession]:
+        with self._called("client_sessions"):
+            found = {
+                row.session.conversation: ClientSession(row.session.conversation, row.expires_at)
+                for row in self.rows.values()
+                if row.key_digest == key_digest
+                and is_client_session(row.session.conversation)
+                and conversation in (None, row.session.conversation)
+                and (self._is_free(row) or row.state in ("prewarmed", "running"))
+            }
+            return [found[each] for each in sorted(found, reverse=True)]
 
     def claim_history(
         self, history_digest: bytes, conversation: str | None = None, avoided: Collection[str] = ()
@@ -116,6 +144,14 @@ class MemoryRows:
             row = self.rows.get(session.id)
             if row is not None and row.state == "idle" and row.history_digest == history_digest:
                 self._set(row, state="deleting")
+
+    def keep_files(self, session: Session, until: float) -> bool:
+        with self._called("keep_files"):
+            row = self.rows.get(session.id)
+            if row is None or row.state not in ("prewarmed", "running"):
+                return False
+            self._set(row, files_until=until)
+            return True
 
     def release(self, session: Session) -> None:
         with self._called("release"):

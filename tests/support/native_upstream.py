@@ -69,7 +69,7 @@ class NativeUpstream:
         yield FLUSH
         yield Done()
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
         self.sessions.append(f"opened for {account.id}")
         return "s/native"
 

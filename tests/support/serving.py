@@ -32,9 +32,11 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 from gbproxy import settings
-from gbproxy.app import EXTENSION, create_app
+from gbproxy.api.format import Format
+from gbproxy.app import EXTENSION, FORMATS, create_app
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.models import Model, built_in_names
+from gbproxy.outbound.fetch import FileFetcher
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
 from gbproxy.simulator.widget.model import reply_to
@@ -90,6 +92,8 @@ def in_process(
     accounts: Collection[Account] = (),
     models: Collection[Model] = (),
     prewarmed: int = PREWARMED_PER_ACCOUNT,
+    fetcher: FileFetcher | None = None,
+    formats: Sequence[Format] = FORMATS,
     **overrides: str,
 ) -> Iterator[InProcess]:
     """The same app with the same settings, without a server: for what does not depend on one.
@@ -103,6 +107,8 @@ def in_process(
         accounts=accounts,
         models=models,
         prewarmed=prewarmed,
+        fetcher=fetcher,
+        formats=formats,
     )
     with contextlib.closing(app.extensions[EXTENSION]):
         yield InProcess(app)

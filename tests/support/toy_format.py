@@ -80,5 +80,8 @@ ERRORS = ErrorFormat(
 TOY = Format(errors=ERRORS, blueprints=_blueprints)
 
 
+FORMATS = (*app.FORMATS, TOY)
+
+
 def create_app() -> Flask:
-    return app.create_app(formats=(*app.FORMATS, TOY))
+    return app.create_app(formats=FORMATS)

@@ -1,64 +1,38 @@
-"""GatewayError -> the error of OpenAI's API, as a body or as the last event of a stream.
-
-Source: https://platform.openai.com/docs/guides/error-codes
-"""
+"""The errors of OpenAI's API: where they are told, and how in a stream that has begun."""
 
 from __future__ import annotations
 
 import json
-import math
-from typing import Any
 
-from gbproxy.domain import jsontext
+from gbproxy.api import error_object
 from gbproxy.errors import GatewayError
-from gbproxy.web.errors import ErrorFormat
+from gbproxy.web.errors import ErrorFormat, retry_headers
 
-
-def body(error: GatewayError, _status: int) -> bytes:
-    """The status that is sent has no place in this body."""
-    return jsontext.encode_bytes(_object(error)) + b"\n"
-
-
-def headers(error: GatewayError) -> dict[str, str]:
-    """Headers by which an SDK decides if and when to try again."""
-    found: dict[str, str] = {}
-    if error.retry_after is not None:
-        found["Retry-After"] = str(math.ceil(error.retry_after))
-    if error.should_retry is not None:
-        found["x-should-retry"] = "true" if error.should_retry else "false"
-    if error.status == 401:
-        found["WWW-Authenticate"] = "Bearer"
-    return found
+# /v1/models is shared with other APIs, whose clients are known by their headers
+ERRORS = ErrorFormat(
+    body=error_object.body,
+    headers=retry_headers,
+    schema=error_object.ErrorBody,
+    paths=tuple(
+        f"{prefix}/{path}"
+        for path in (
+            "chat",
+            "completions",
+            "responses",
+            "conversations",
+            "embeddings",
+            "audio",
+            "images",
+            "moderations",
+        )
+        for prefix in ("/v1", "")
+    ),
+)
 
 
 def frame(error: GatewayError) -> bytes:
     """An error after a stream has begun: the official SDKs raise on it. Nothing follows, no
     `[DONE]` either.
     """
-    return f"data: {json.dumps(_object(error))}\n\n".encode()
-
-
-# /v1/models is shared with other APIs, whose clients are known by their headers
-ERRORS = ErrorFormat(
-    body=body,
-    headers=headers,
-    paths=("/v1/chat", "/chat", "/v1/completions", "/completions"),
-)
-
-
-def _object(error: GatewayError) -> dict[str, Any]:
-    return {
-        "error": {
-            "message": error.message,
-            "type": _type(error),
-            "param": error.param,
-            "code": error.code,
-        }
-    }
-
-
-def _type(error: GatewayError) -> str:
-    """OpenAI's coarse kind of error; `code` is the fine one."""
-    if error.status >= 500:
-        return "server_error"
-    return error.code if error.status == 429 else "invalid_request_error"
+    told = json.dumps({"error": error_object.error_object(error)})
+    return f"data: {told}\n\n".encode()

@@ -2,7 +2,8 @@
 
 Source: https://platform.openai.com/docs/api-reference/chat/create, messages. Agents keep histories
 that other models have made: what of an assistant's turn has no place here is passed over. What a
-user or a tool says is never: an answer that disregards it would be a wrong one.
+user or a tool says is never: an answer that disregards it would be a wrong one. Files are taken
+where these two put them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gbproxy.api.bounds import MOST_PARTS
+from gbproxy.api.openai.attachments import FILE_PARTS, AttachmentReader
 from gbproxy.domain import jsontext
+from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.errors import BadRequest
-
-MOST_MESSAGES = 10_000
-MOST_PARTS = 50_000  # in all messages; a tool call is one
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -29,7 +30,6 @@ _ROLES: dict[str, Role] = {
 }
 _TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
 _CALL_PARTS = ("tool_use", "tool_call", "tool-call", "function_call")
-_FILE_PARTS = ("image_url", "input_image", "input_audio", "input_file", "file", "video_url")
 
 
 class MessageBody(BaseModel):
@@ -51,8 +51,9 @@ class MessageBody(BaseModel):
 class Reader:
     """Reads the messages of one request. `has_passed_over` is True once something was left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: AttachmentReader) -> None:
         self.has_passed_over = False
+        self._files = files
         self._parts_left = MOST_PARTS
 
     def read(self, messages: Iterable[MessageBody]) -> tuple[Message, ...]:
@@ -78,7 +79,8 @@ class Reader:
             text = "\n".join(
                 part.text for part in parts if isinstance(part, TextPart | ToolResultPart)
             )
-            parts = [ToolResultPart(message.tool_call_id or message.name or "", text)]
+            files = [part for part in parts if isinstance(part, Attachment | LinkedAttachment)]
+            parts = [ToolResultPart(message.tool_call_id or message.name or "", text), *files]
         return Message(_ROLES[message.role], (*parts, *calls), message.name)
 
     def _count(self, items: object, place: str) -> None:
@@ -95,8 +97,10 @@ class Reader:
         if isinstance(content, str):
             return [TextPart(content)]
         if isinstance(content, list):
-            read = self._of_assistant if message.role == "assistant" else _parts
-            return list(read(content, place))
+            if message.role == "assistant":
+                return list(self._of_assistant(content, place))
+            takes_files = _ROLES[message.role] != "system"
+            return list(self._parts(content, place, takes_files=takes_files))
         if content is None and message.role in ("assistant", "tool", "function"):
             return []
         if message.role in ("tool", "function"):  # a result that was not made a text of
@@ -115,37 +119,43 @@ class Reader:
             else:
                 self.has_passed_over = True
 
+    def _parts(self, parts: list[object], place: str, *, takes_files: bool) -> Iterator[Part]:
+        """Of a user, a tool, or the system."""
+        for i, part in enumerate(parts):
+            yield from self._part(part, f"{place}[{i}]", takes_files=takes_files)
 
-def _parts(parts: list[object], place: str) -> Iterator[Part]:
-    for i, part in enumerate(parts):
-        yield _part(part, f"{place}[{i}]")
+    def _part(self, part: Any, place: str, *, takes_files: bool) -> Iterator[Part]:
+        kind = _kind(part, place)
+        if kind in _TEXT_PARTS:
+            yield _text(part, kind, place)
+        elif kind in FILE_PARTS and takes_files:
+            yield self._files.read(part, place)
+        elif kind == "tool_result":
+            yield from self._result(part, f"{place}.content")
+        elif kind in FILE_PARTS:
+            raise BadRequest(f"{place}: only text is taken here, no {kind}", param=place)
+        else:
+            message = f"{place}.type is unknown: only texts and files are taken"
+            raise BadRequest(message, param=f"{place}.type")
 
-
-def _part(part: Any, place: str) -> Part:
-    kind = _kind(part, place)
-    if kind in _TEXT_PARTS:
-        return _text(part, kind, place)
-    if kind == "tool_result":
-        return _result(part, f"{place}.content")
-    if kind in _FILE_PARTS:
-        raise BadRequest(
-            f"{place}: parts of the type {kind} are not taken yet, only text", param=place
-        )
-    raise BadRequest(f"{place}.type is unknown: only text is taken", param=f"{place}.type")
-
-
-def _result(part: Any, place: str) -> ToolResultPart:
-    """A tool's result as other APIs have it: a part of a user's message."""
-    call_id, content = part.get("tool_use_id"), part.get("content")
-    if isinstance(content, list):
-        kinds = [_kind(inner, f"{place}[{i}]") for i, inner in enumerate(content)]
-        unknown = next((i for i, kind in enumerate(kinds) if kind not in _TEXT_PARTS), None)
-        if unknown is not None:
-            raise BadRequest(f"{place}[{unknown}]: only text is taken", param=f"{place}[{unknown}]")
-        texts = [_text(part, kind, place).text for part, kind in zip(content, kinds, strict=True)]
-    else:
-        texts = [_json(content, place)]
-    return ToolResultPart(call_id if isinstance(call_id, str) else "", "\n".join(texts))
+    def _result(self, part: Any, place: str) -> Iterator[Part]:
+        """A tool's result as other APIs have it, a part of a user's message; its files behind
+        it.
+        """
+        call_id, content = part.get("tool_use_id"), part.get("content")
+        texts, files = [], []
+        for i, inner in enumerate(content) if isinstance(content, list) else ():
+            kind = _kind(inner, f"{place}[{i}]")
+            if kind in _TEXT_PARTS:
+                texts.append(_text(inner, kind, f"{place}[{i}]").text)
+            elif kind in FILE_PARTS:
+                files.append(self._files.read(inner, f"{place}[{i}]"))
+            else:
+                message = f"{place}[{i}]: only texts and files are taken"
+                raise BadRequest(message, param=f"{place}[{i}]")
+        text = "\n".join(texts) if isinstance(content, list) else _json(content, place)
+        yield ToolResultPart(call_id if isinstance(call_id, str) else "", text)
+        yield from files
 
 
 def _kind(part: object, place: str) -> str:
@@ -190,7 +200,8 @@ def _tool_call(call: dict[str, Any], place: str) -> ToolCallPart:
     if not isinstance(call_id, str | None):
         raise BadRequest(f"{place}.id must be a text", param=f"{place}.id")
     arguments = function.get("arguments", function.get("input"))
-    return ToolCallPart(call_id or "", name, _json(arguments, f"{place}.function.arguments"))
+    text = _json(arguments, f"{place}.function.arguments")
+    return ToolCallPart(call_id or "", name, text, is_custom=not call.get("function"))
 
 
 def _json(value: object, place: str) -> str:

@@ -2,52 +2,74 @@
 
 Source: https://platform.openai.com/docs/api-reference/chat/create. Unknown fields are let through
 without effect; known parameters that the upstream has no field for are checked for their type and
-named in `x-gbproxy-ignored`.
+named in `x-gbproxy-ignored`. What would make another answer is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
-from gbproxy.api.openai.messages import MOST_MESSAGES, MessageBody, Reader
+from gbproxy.api.openai import answer_limits, web_search
+from gbproxy.api.openai.attachments import AttachmentReader
+from gbproxy.api.openai.messages import MessageBody, Reader
+from gbproxy.api.openai.tools import ToolReader
 from gbproxy.domain.chat import ChatRequest
+from gbproxy.domain.media import IN_TEXT, MediaDelivery
 from gbproxy.domain.principal import ANONYMOUS, Principal
+from gbproxy.domain.slices import Work
+from gbproxy.domain.tools import NO_TOOLS, Tools
 from gbproxy.errors import BadRequest
-
-MOST_TOOLS = 2_000
+from gbproxy.web.validation import validated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedCompletion(ParsedChat):
-    """`include_usage`: the stream ends with a chunk of token counts."""
+    """`include_usage`: the stream ends with a chunk of token counts. `has_functions`: the client
+    has declared `functions`, so it reads a `function_call`, not `tool_calls`.
+    """
 
     include_usage: bool = False
+    has_functions: bool = False
 
 
-def parse(body: dict[str, Any], principal: Principal = ANONYMOUS) -> ParsedCompletion:
-    """Raises BadRequest, whose `param` names the field that is wrong."""
-    _refuse_too_many(body)
-    try:
-        fields = _Body.model_validate(body)
-    except ValidationError as error:
-        raise _bad_request(error) from error
-    _refuse_what_is_not_built(fields)
-    reader = Reader()
+def parse(
+    body: dict[str, Any],
+    principal: Principal = ANONYMOUS,
+    *,
+    max_file_bytes: int = 0,
+    media: MediaDelivery = IN_TEXT,
+) -> ParsedCompletion:
+    """`max_file_bytes`: of each file; `media`: how pictures are delivered. Raises BadRequest or
+    RequestTooLarge, whose `param` names the field that is wrong.
+    """
+    refuse_too_many(body, messages=MOST_MESSAGES, tools=MOST_TOOLS, functions=MOST_TOOLS)
+    fields = validated(CompletionBody, body, _FIELD_NAMES)
+    _refuse_what_is_not_offered(fields)
+    tools = ToolReader()
+    with Work() as work:
+        messages = Reader(AttachmentReader(max_file_bytes, work.rest))
+        read = messages.read(fields.messages)
     chat = ChatRequest(
-        messages=reader.read(fields.messages),
+        messages=read,
         model=fields.model,
         show_thoughts=_show_thoughts(fields),
         principal=principal,
         is_streamed=bool(fields.stream),
+        web_search=web_search.is_wanted(_web_search(fields), fields.tools, fields.tool_choice),
+        media=media,
     )
+    if not _SHAPING.isdisjoint(fields.model_fields_set):  # most requests have none of them
+        chat = _shaped(chat, fields, tools)
     return ParsedCompletion(
         chat=chat,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
-        ignored=_ignored(fields, has_passed_over=reader.has_passed_over),
+        has_functions=not fields.tools and bool(fields.functions),
+        ignored=_ignored(fields, messages, tools),
     )
 
 
@@ -80,19 +102,10 @@ class _Ignored(_Strict):
     logit_bias: Any = None
     logprobs: Any = None
     top_logprobs: Any = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stop: str | _Texts | None = None
-    tools: _Objects | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: Any = None
-    functions: _Objects | None = None
-    function_call: str | dict[str, Any] | None = None
     reasoning_effort: Any = None
     verbosity: Any = None
     prediction: Any = None
     audio: Any = None
-    web_search_options: Any = None
     service_tier: Any = None
     store: Any = None
     metadata: Any = None
@@ -104,68 +117,110 @@ class _Ignored(_Strict):
     moderation: Any = None
 
 
-class _StreamOptions(_Strict):
+class StreamOptions(_Strict):
     include_usage: bool | None = None
+    include_obfuscation: Any = None
 
 
-class _Reasoning(_Strict):
+class Reasoning(_Strict):
     exclude: bool | None = None
+    effort: Any = None
 
 
-class _ResponseFormat(_Strict):
-    type: str
-
-
-class _Body(_Ignored):
+class CompletionBody(_Ignored):
     messages: list[MessageBody] = Field(min_length=1, fail_fast=True)
     model: str | None = None
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    n: int | None = Field(default=None, ge=1)
-    response_format: _ResponseFormat | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop: str | _Texts | None = None
+    tools: _Objects | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: _Objects | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
     modalities: _Texts | None = None
     include_reasoning: bool | None = None
-    reasoning: _Reasoning | None = None
+    reasoning: Reasoning | None = None
+    # Of any type: chat programs send them to servers that know nothing of them.
+    web_search_options: Any = None
+    enable_search: Any = None
+    web_search: Any = None
 
 
-def _refuse_too_many(body: dict[str, Any]) -> None:
-    """Raises BadRequest before the lists are validated, which would take seconds."""
-    for name, most in (
-        ("messages", MOST_MESSAGES),
-        ("tools", MOST_TOOLS),
-        ("functions", MOST_TOOLS),
-    ):
-        items = body.get(name)
-        if isinstance(items, list) and len(items) > most:
-            raise BadRequest(
-                f"{name}: at most {most} are taken, and these are {len(items)}", param=name
-            )
+_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+SUPPORTED_PARAMETERS = tuple(
+    name
+    for name in CompletionBody.model_fields
+    if name not in (*_Ignored.model_fields, "modalities", "messages", "model")
+)
+"""The parameters that have an effect, for those who choose a model by them."""
 
 
-def _refuse_what_is_not_built(fields: _Body) -> None:
-    if fields.n is not None and fields.n > 1:
-        raise BadRequest("only one answer at a time is offered: n must be 1", param="n")
-    if fields.response_format is not None and fields.response_format.type != "text":
-        raise BadRequest("only response_format text is offered", param="response_format")
-    if fields.tool_choice not in (None, "none", "auto"):
-        raise BadRequest(
-            "tools cannot be required: tool_choice must be auto or none", param="tool_choice"
-        )
-    if fields.function_call not in (None, "none", "auto"):
-        raise BadRequest(
-            "functions cannot be required: function_call must be auto or none",
-            param="function_call",
-        )
+def _refuse_what_is_not_offered(fields: CompletionBody) -> None:
     if fields.modalities is not None and set(fields.modalities) - {"text"}:
-        raise BadRequest("only the modality text is offered", param="modalities")
+        raise BadRequest("modalities: only text is offered", param="modalities")
+    if fields.logprobs is True:
+        raise BadRequest(
+            "logprobs are not offered: the upstream tells no probabilities", param="logprobs"
+        )
 
 
-def _ignored(fields: _Body, *, has_passed_over: bool) -> tuple[str, ...]:
-    names = [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
-    return (*names, "messages.content") if has_passed_over else tuple(names)
+def _shaped(chat: ChatRequest, fields: CompletionBody, tools: ToolReader) -> ChatRequest:
+    """The request with what it says of its answers."""
+    return replace(
+        chat,
+        stop=answer_limits.stop(fields.stop),
+        max_tokens=answer_limits.most_tokens(
+            max_tokens=fields.max_tokens, max_completion_tokens=fields.max_completion_tokens
+        ),
+        tools=_tools(fields, tools),
+        response_format=answer_limits.response_format(fields.response_format),
+        choices=answer_limits.choices(fields.n),
+    )
 
 
-def _show_thoughts(fields: _Body) -> bool | None:
+def _tools(fields: CompletionBody, reader: ToolReader) -> Tools:
+    if fields.functions and not fields.tools:
+        return reader.read_functions(fields.functions, fields.function_call)
+    is_parallel = fields.parallel_tool_calls is not False
+    tools = reader.read(fields.tools or (), fields.tool_choice, is_parallel=is_parallel)
+    return tools if tools.declared else NO_TOOLS
+
+
+def _ignored(fields: CompletionBody, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
+    names: list[str] = []
+    if not _IGNORED.isdisjoint(fields.model_fields_set):
+        names += [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
+    if fields.stream_options is not None and fields.stream_options.include_obfuscation:
+        names.append("stream_options.include_obfuscation")
+    if fields.reasoning is not None and fields.reasoning.effort is not None:
+        names.append("reasoning.effort")
+    names += web_search.ignored(_web_search(fields))
+    if tools.has_passed_over:
+        names.append("tools.type")
+    if not (fields.tools or fields.functions):
+        names += [name for name in _OF_TOOLS if getattr(fields, name) is not None]
+    if messages.has_passed_over:
+        names.append("messages.content")
+    return tuple(names)
+
+
+_OF_TOOLS = ("tool_choice", "parallel_tool_calls", "function_call")  # without effect alone
+_SHAPING = frozenset(
+    (*_TOOLS, "n", "response_format", "stop", "max_tokens", "max_completion_tokens")
+)
+_IGNORED = frozenset(_Ignored.model_fields)
+
+
+def _web_search(fields: CompletionBody) -> dict[str, Any]:
+    return {name: getattr(fields, name) for name in web_search.PARAMETERS}
+
+
+def _show_thoughts(fields: CompletionBody) -> bool | None:
     if fields.include_reasoning is not None:
         return fields.include_reasoning
     if fields.reasoning is not None and fields.reasoning.exclude is not None:
@@ -173,21 +228,8 @@ def _show_thoughts(fields: _Body) -> bool | None:
     return None
 
 
-def _bad_request(error: ValidationError) -> BadRequest:
-    """The first thing that is wrong, in OpenAI's way of naming places: `messages[0].role`."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    names = [step for step in first["loc"] if isinstance(step, int) or step in _FIELD_NAMES]
-    param = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in names).lstrip(
-        "."
-    )
-    # its words name our own classes
-    what = "must be an object" if first["type"] == "model_type" else first["msg"]
-    return BadRequest(f"{param or 'body'}: {what}", param=param or None)
-
-
-# Unions put the names of their branches into a location; these are the names of fields.
 _FIELD_NAMES = frozenset(
     name
-    for body in (_Body, MessageBody, _StreamOptions, _Reasoning, _ResponseFormat)
+    for body in (CompletionBody, MessageBody, StreamOptions, Reasoning)
     for name in body.model_fields
 )

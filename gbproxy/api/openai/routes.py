@@ -1,4 +1,4 @@
-"""The paths of OpenAI's API: chat completions, models, and those that this gateway does not offer.
+"""The paths of OpenAI's API: chat completions, and those that this gateway does not offer.
 
 Source: https://platform.openai.com/docs/api-reference
 """
@@ -6,85 +6,114 @@ Source: https://platform.openai.com/docs/api-reference
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from gbproxy.api.format import Surface, answer
+from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
+from gbproxy.api.openai import agent_models, images, model_entry
+from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, ModelList
+from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
-from gbproxy.api.openai.request import parse
+from gbproxy.api.openai.request import CompletionBody, parse
+from gbproxy.api.openai.responses import routes as responses
 from gbproxy.domain.models import Model, no_such
 from gbproxy.errors import NotOffered
 from gbproxy.web import auth
-
-# the upstream tells no dates; clients only want a number that stays the same
-_CREATED = 1_764_201_600
+from gbproxy.web.operations import Operation, Parameter, described
 
 # Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
     "/v1/audio/<path:rest>",
     "/v1/batches",
     "/v1/completions",
+    "/v1/conversations",
+    "/v1/conversations/<path:rest>",
     "/v1/embeddings",
     "/v1/files",
     "/v1/fine_tuning/<path:rest>",
-    "/v1/images/<path:rest>",
+    "/v1/images/variations",
     "/v1/moderations",
-    "/v1/responses",
+)
+
+
+_CLIENT_VERSION = Parameter(
+    name="client_version",
+    place="query",
+    description="of the Codex CLI: the models come also in the form that it reads",
 )
 
 
 def blueprints(surface: Surface) -> Iterator[Blueprint]:
     """One for each label by which metrics and dashboards know the routes."""
     yield _chat(surface)
-    yield _models(surface)
+    yield from responses.blueprints(surface)
+    yield images.blueprint(surface)
     yield _not_offered(surface)
+
+
+def models(surface: Surface) -> ModelViews:
+    """The models that a key may use, with what programs read of them."""
+    models = surface.models
+
+    def entry(model: Model) -> dict[str, Any]:
+        return model_entry.render(model, surface.model_cards.of(model))
+
+    def list_all() -> Response:
+        usable = [model for model in models.all() if auth.principal().may_use(model.id)]
+        listed: dict[str, Any] = {"object": "list", "data": [entry(model) for model in usable]}
+        if _CLIENT_VERSION.name in request.args:
+            writers = [model for model in usable if not model.makes_media]
+            listed["models"] = [
+                agent_models.render(model, surface.model_cards.of(model), place)
+                for place, model in enumerate(writers, 1)
+            ]
+        return jsonify(listed)
+
+    def retrieve(name: str) -> Response:
+        model = models.get_with_suffix(name)
+        if not auth.principal().may_use(model.id):
+            raise no_such(name)
+        return jsonify(entry(model))
+
+    return ModelViews(
+        list_all=list_all,
+        retrieve=retrieve,
+        list_schema=ModelList,
+        list_parameters=(_CLIENT_VERSION,),
+        entry_schema=ModelEntry,
+    )
 
 
 def _chat(surface: Surface) -> Blueprint:
     bp = Blueprint("openai_chat", __name__)
     bp.before_request(surface.check_limits)
+    read = partial(parse, max_file_bytes=surface.max_file_bytes, media=surface.images_in_chat)
 
     @bp.post("/v1/chat/completions")
     @bp.post("/chat/completions")
-    def create() -> Response:
-        return answer(surface, parse, CompletionEncoder)
-
-    return bp
-
-
-def _models(surface: Surface) -> Blueprint:
-    bp = Blueprint("openai_models", __name__)
-    bp.before_request(surface.check_key)
-    models = surface.models
-
-    @bp.get("/v1/models")
-    @bp.get("/models")
-    def list_all() -> Response:
-        return jsonify(
-            object="list",
-            data=[_entry(model) for model in models.all() if auth.principal().may_use(model.id)],
+    @described(
+        Operation(
+            tag="OpenAI",
+            summary="Answer a chat",
+            request=CompletionBody,
+            answers={200: (Completion,)},
+            events=CompletionChunk,
+            parameters=(CONVERSATION,),
         )
-
-    @bp.get("/v1/models/<path:name>")
-    @bp.get("/models/<path:name>")
-    def retrieve(name: str) -> Response:
-        model = models.get(name)
-        if not auth.principal().may_use(model.id):
-            raise no_such(name)
-        return jsonify(_entry(model))
+    )
+    def create() -> Response:
+        return answer(surface, read, CompletionEncoder, ChoicesEncoder)
 
     return bp
-
-
-def _entry(model: Model) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": _CREATED, "owned_by": "google"}
 
 
 def _not_offered(surface: Surface) -> Blueprint:
     bp = Blueprint("openai_missing", __name__)
     bp.before_request(surface.check_key)
 
+    @described(Operation(tag="Not offered", summary="Known from OpenAI's API: 501"))
     def refuse(**_: str) -> Response:
         raise NotOffered(f"this gateway does not offer {request.path}")
 

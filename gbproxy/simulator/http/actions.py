@@ -37,6 +37,13 @@ class Write:
 
 
 @dataclass(frozen=True)
+class LazyWrites:
+    """Body bytes that `make` makes piece by piece, each when the one before was sent."""
+
+    make: Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
 class Raw:
     """Bytes straight onto the connection, past all codings; nothing is added after them."""
 
@@ -104,6 +111,7 @@ class End:
 HttpAction = (
     Head
     | Write
+    | LazyWrites
     | Raw
     | Element
     | LazyElements

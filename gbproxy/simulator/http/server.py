@@ -46,6 +46,11 @@ class Server:
         with self._lock:
             return len(self._connections)
 
+    def is_open(self, number: int) -> bool:
+        """True while the connection of this number is open."""
+        with self._lock:
+            return any(connection.number == number for connection in self._connections)
+
     @property
     def accepted(self) -> int:
         """The number of connections so far."""

@@ -24,6 +24,7 @@ from gbproxy.simulator.http.actions import (
     HoldHeaders,
     HttpAction,
     LazyElements,
+    LazyWrites,
     Pause,
     Raw,
     Rst,
@@ -76,6 +77,8 @@ class Transport:
                     yield data
                 case Element(value):
                     yield self._framed(value)
+                case LazyWrites(make):
+                    yield from make()
                 case LazyElements(make):
                     for element in make():
                         yield self._framed(element)

@@ -10,10 +10,17 @@ import binascii
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gbproxy.simulator.http.actions import End, Head, Write, json_reply
+from gbproxy.simulator.http.actions import (
+    End,
+    Head,
+    HoldHeaders,
+    LazyWrites,
+    html_reply,
+    json_reply,
+)
 from gbproxy.simulator.scripting.actions import FileReply, Script
 from gbproxy.simulator.scripting.google_errors import RefusedError, invalid
 from gbproxy.simulator.widget.sessions import Session, Sessions, StoredFile, rfc3339
@@ -26,6 +33,7 @@ _READABLE = re.compile(
     r"image/(png|jpeg|webp|gif|bmp|tiff|svg\+xml|heic|heif|avif)|application/(pdf|json|xml|rtf|msword)"
     r"|application/vnd\.(openxmlformats|ms-|oasis).*|text/.*|audio/(?!x-wav).*|video/.*"
 )
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _ORIGIN_FILTER = re.compile(r'\s*file_origin_type\s*=\s*"?(\w+)"?\s*')
 
 
@@ -33,6 +41,8 @@ def upload(
     sessions: Sessions, session: Session, wanted: Mapping[str, Any], switches: WidgetSwitches
 ) -> Script:
     """Answer widgetAddContextFile."""
+    if switches.file_session_name == "short" and wanted.get("name") != session.short_name:
+        raise invalid(f"Invalid resource name: {wanted.get('name')!r}.")
     mime_type = wanted.get("mimeType")
     if "fileUri" in wanted:
         if switches.file_uri == "refused":
@@ -45,6 +55,8 @@ def upload(
     if not isinstance(mime_type, str) or not _READABLE.fullmatch(mime_type):
         raise invalid(f"Unsupported file type: {mime_type}")
     if len(content) > switches.max_file_mb * _MB * (4 if mime_type == "audio/mpeg" else 1):
+        if switches.file_too_large == "413":
+            return html_reply(413, "Error 413 (Request Entity Too Large)!!1")
         raise invalid(f"File size exceeds the limit of {switches.max_file_mb} MB.")
     if switches.model_armor:
         message = "The file was blocked by Model Armor."
@@ -56,7 +68,10 @@ def upload(
         answer["contextFile"] = {"fileId": stored.file_id}
     else:
         answer["fileId"] = stored.file_id
-    return json_reply(200, {"addContextFileResponse": answer})
+    delay = (HoldHeaders(switches.upload_delay_s),) if switches.upload_delay_s else ()
+    if switches.added_file == "bare":
+        return (*delay, *json_reply(200, answer))
+    return (*delay, *json_reply(200, {"addContextFileResponse": answer}))
 
 
 def listing(session: Session, origin_filter: str, switches: WidgetSwitches) -> Script:
@@ -74,19 +89,47 @@ def listing(session: Session, origin_filter: str, switches: WidgetSwitches) -> S
     return json_reply(200, {"listSessionFileMetadataResponse": answer})
 
 
-def download(session: Session, file_id: str, switches: WidgetSwitches) -> Script:
-    """Answer downloadFile: the bytes, or base64 text with or without the headers that say so."""
+def download(session: Session, file_id: str, switches: WidgetSwitches, wanted: str = "") -> Script:
+    """Answer downloadFile: the bytes, or base64 text with or without the headers that say so.
+    `wanted`: the header Range.
+    """
     file = session.files.get(file_id)
     if file is None:
         raise RefusedError(404, "NOT_FOUND", f"File {file_id} not found.")
-    encoded = base64.b64encode(file.content)
     if switches.download_body == "raw":
-        return (Head(200, {"Content-Type": file.mime_type}), Write(file.content), End())
+        return _raw(file, wanted if switches.download_ranges else "")
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     if switches.download_body == "base64_headers":
         headers["x-goog-safety-encoding"] = "base64"
         headers["x-goog-safety-content-type"] = file.mime_type
-    return (Head(200, headers), Write(encoded), End())
+    return (Head(200, headers), LazyWrites(lambda: _encoded(file)), End())
+
+
+def _raw(file: StoredFile, wanted: str) -> Script:
+    # Of an answer with a length of its own the connection ends.
+    headers = {"Content-Type": file.mime_type, "Connection": "close"}
+    headers["Content-Length"] = str(file.size)
+    part = _RANGE.fullmatch(wanted)
+    if part is None:
+        return (Head(200, headers), LazyWrites(lambda: file.pieces(0, file.size)), End())
+    start, end = int(part[1]), min(int(part[2] or file.size - 1) + 1, file.size)
+    if start >= end:
+        whole = {"Content-Range": f"bytes */{file.size}"}
+        return (Head(416, {**headers, **whole, "Content-Length": "0"}), End())
+    headers |= {
+        "Content-Length": str(end - start),
+        "Content-Range": f"bytes {start}-{end - 1}/{file.size}",
+    }
+    return (Head(206, headers), LazyWrites(lambda: file.pieces(start, end)), End())
+
+
+def _encoded(file: StoredFile) -> Iterator[bytes]:
+    held = b""
+    for piece in file.pieces(0, file.size):
+        whole = len(held + piece) // 3 * 3
+        yield base64.b64encode((held + piece)[:whole])
+        held = (held + piece)[whole:]
+    yield base64.b64encode(held)
 
 
 def generate(sessions: Sessions, session: Session, reply: FileReply) -> StoredFile:
@@ -95,7 +138,7 @@ def generate(sessions: Sessions, session: Session, reply: FileReply) -> StoredFi
     content = reply.content or (clip() if video else picture(seed=reply.name or session.id))
     number = len(session.files) + 1
     name = reply.name or f"generated_{number}.{reply.mime_type.partition('/')[2]}"
-    return sessions.add_file(session, name, reply.mime_type, content, "AI_GENERATED")
+    return sessions.add_file(session, name, reply.mime_type, content, "AI_GENERATED", reply.size)
 
 
 def picture(seed: str = "", side: int = 64) -> bytes:
@@ -137,7 +180,7 @@ def _metadata(session: Session, file: StoredFile, switches: WidgetSwitches) -> d
         "fileId": file.file_id,
         "name": file.name,
         "mimeType": file.mime_type,
-        "byteSize": str(len(file.content)),
+        "byteSize": str(file.size),
         "tokenCount": str(file.token_count),
         "quotaPercentage": file.token_count * 100 / QUOTA_TOKENS,
         "downloadUri": (

@@ -26,6 +26,7 @@ from gbproxy.simulator.widget.assist import Question, read_question, stream_answ
 from gbproxy.simulator.widget.elements import ElementStream, arranged
 from gbproxy.simulator.widget.gates import HOSTS, BadTokenError, Keys, base_of, bearer
 from gbproxy.simulator.widget.model import ModelAnswer, reply_to
+from gbproxy.simulator.widget.obedient import follow
 from gbproxy.simulator.widget.sessions import Session, Sessions, Turn, is_dash, own_id
 from gbproxy.simulator.widget.switches import WidgetSwitches
 from gbproxy.simulator.widget.verbs import REQUEST_KEYS, ControlVerbs, read_envelope
@@ -170,7 +171,8 @@ class WidgetService:
     def _other_page(self, request: Request, switches: WidgetSwitches) -> Script:
         media = _MEDIA.fullmatch(request.path)
         if media and media[1] in self.sessions.by_id:
-            return files.download(self.sessions.by_id[media[1]], media[2], switches)
+            session, wanted = self.sessions.by_id[media[1]], request.headers.get("range", "")
+            return files.download(session, media[2], switches, wanted)
         if request.path in ("/login", "/account-chooser"):
             return html_reply(200, "Sign in")
         return self._home(request, switches) or _not_found()
@@ -202,7 +204,7 @@ class WidgetService:
         session.asked.append(turn)
         script = question.instead or self._context.scripts.take(STREAM, account.csesidx)
         if script is None:
-            script = stream_answer(self._answer_to(question), switches)
+            script = stream_answer(self._answer_to(question, session, switches), switches)
         stream = ElementStream(
             switches=switches,
             now=self._context.now,
@@ -234,9 +236,17 @@ class WidgetService:
             raise invalid(f"Invalid resource name: {name!r}.")
         self.sessions.create(account, location_of(account, switches), session_id=chosen)
 
-    def _answer_to(self, question: Question) -> ModelAnswer:
+    def _answer_to(
+        self, question: Question, session: Session, switches: WidgetSwitches
+    ) -> ModelAnswer:
         """The model's answer, with a file only where the tools allow one or ask for it."""
-        answer = self.model(question.text)
+        told = follow(
+            session.queries,
+            switches.tool_manner,
+            switches.json_manner,
+            heeds_corrections=switches.heeds_corrections,
+        )
+        answer = told or self.model(question.text)
         if question.tools == {"videoGenerationSpec"}:
             return replace(answer, media="video/mp4")
         if question.tools == {"imageGenerationSpec"} or "image" in (question.model_id or ""):
@@ -247,6 +257,9 @@ class WidgetService:
         return answer
 
     def _download(self, request: Request, account: Account, switches: WidgetSwitches) -> Script:
+        form = "download" if request.path.startswith("/download/") else "plain"
+        if switches.download_path not in ("both", form):
+            return _not_found()
         match = _DOWNLOAD.fullmatch(request.path)
         name = match[1] if match else ""
         session = self.sessions.find(name, account.csesidx, project_required=True)
@@ -256,7 +269,7 @@ class WidgetService:
         if switches.download_redirect and file_id in session.files:
             base = base_of(request, edition_of(account, switches).api_host, self._context.origin)
             return (Head(302, {"Location": f"{base}/_media/{session.id}/{file_id}"}), End())
-        return files.download(session, file_id, switches)
+        return files.download(session, file_id, switches, request.headers.get("range", ""))
 
 
 def _name(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from gbproxy.simulator.scripting.google_errors import (
@@ -20,6 +20,7 @@ _NAME = re.compile(
     rf"(?:projects/(\d+)/locations/(global|us|eu)/)?{ENGINE}/sessions/(-|[a-z0-9][a-z0-9-]{{0,62}})"
 )
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_ZEROS = bytes(48 * 1024)
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Turn:
 
 @dataclass
 class StoredFile:
-    """A file of a session, uploaded or generated."""
+    """A file of a session, uploaded or generated. Behind its content stand zeros, up to `size`."""
 
     file_id: str
     name: str
@@ -43,10 +44,23 @@ class StoredFile:
     content: bytes
     origin: str
     uploaded_at: float
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = max(self.size, len(self.content))
 
     @property
     def token_count(self) -> int:
-        return max(1, len(self.content) // 4)
+        return max(1, self.size // 4)
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from `start` to `end`; zeros are made while they are asked for."""
+        yield self.content[start:end]
+        at = max(start, len(self.content))
+        while at < end:
+            piece = _ZEROS[: end - at]
+            yield piece
+            at += len(piece)
 
 
 @dataclass
@@ -133,9 +147,15 @@ class Sessions:
         return found[::-1]
 
     def add_file(
-        self, session: Session, name: str, mime_type: str, content: bytes, origin: str
+        self,
+        session: Session,
+        name: str,
+        mime_type: str,
+        content: bytes,
+        origin: str,
+        size: int = 0,
     ) -> StoredFile:
-        file = StoredFile(self.new_id(), name, mime_type, content, origin, self._clock())
+        file = StoredFile(self.new_id(), name, mime_type, content, origin, self._clock(), size)
         session.files[file.file_id] = file
         return file
 

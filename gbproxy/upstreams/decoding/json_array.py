@@ -93,7 +93,7 @@ class ArrayReader(ObjectDecoder):
     def _read(self, known: int, objects: list[dict[str, Any]], at_most: float) -> None:
         buffer = self._buffer
         position = 0
-        while True:
+        while position < len(buffer):
             if self._expects not in _INSIDE:
                 position = self._step_to_object(position)
                 if self._expects not in _INSIDE:

@@ -32,8 +32,9 @@ class AnswerText:
     def __bool__(self) -> bool:
         return self.fragments > 0
 
-    def add(self, fragment: str) -> None:
-        self.fragments += 1
+    def add(self, fragment: str, *, joined_of: int = 1) -> None:
+        """Add a fragment, or the text of so many that came together."""
+        self.fragments += joined_of
         self.characters += len(fragment)
         self._kept.append(fragment)
         self._kept_chars += len(fragment)
@@ -44,7 +45,11 @@ class AnswerText:
 
     def is_again(self, text: str) -> bool:
         """True if this is the whole answer so far, but for white space around it."""
-        text, kept = text.strip(), "".join(self._kept)
+        text = text.strip()
+        # Nearly always a last text that goes on: saves 500 µs of an answer of 200 KB.
+        if self._kept and not text.endswith(self._kept[-1].strip()):
+            return False
+        kept = "".join(self._kept)
         if not self._begins_at:
             return text == kept.strip()
         tail = kept.rstrip()

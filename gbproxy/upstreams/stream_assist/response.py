@@ -85,8 +85,7 @@ class ResponseDecoder:
             self._reader = _reader(self._reply.headers.get("Content-Type", ""), data)
         assist = self._assist
         was_complete = assist.complete
-        for element in self._reader.feed(data, _AT_ONCE):
-            events += assist.read(element)
+        assist.read(self._reader.feed(data, _AT_ONCE), events)
         if self._bytes_left < 0 or self._reader.seen + assist.replies > self._max_elements:
             raise AnswerTooLarge(
                 "the upstream sent far more than an answer that MAX_ANSWER_MB allows can need"

@@ -55,7 +55,7 @@ def question(
         "session": session,
         "query": {"parts": [{"text": _text(request) or " "}]},  # an empty text gets an empty answer
         "filter": "",
-        "fileIds": [],
+        "fileIds": list(request.file_ids),
         "answerGenerationMode": "NORMAL",
         "toolsSpec": {tool: _TOOL_SPECS.get(tool, {}) for tool in request.model.tools},
         "languageCode": settings.language_code,

@@ -5,6 +5,7 @@ Source: docs/upstream.md, sessions, forms of a name.
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Literal
 
@@ -16,6 +17,7 @@ UNNAMED = ""
 """A session that the upstream is to make and to name with the next answer."""
 
 _SESSIONS = "collections/default_collection/engines/agentspace-engine/sessions"
+_FULL = re.compile(r"projects(?:/[A-Za-z0-9_-]+)+")
 _MAKE_ONE = f"{_SESSIONS}/-"
 
 
@@ -29,6 +31,16 @@ def random_name() -> str:
 def sent_as(session: str) -> str:
     """The name by which a question asks for this session."""
     return _MAKE_ONE if session == UNNAMED else session
+
+
+def short(session: str) -> str:
+    """The name without the project and location that a full one begins with."""
+    return session[max(0, session.find("collections/")) :]
+
+
+def is_full(session: str) -> bool:
+    """True for a name with its project, as downloads need it."""
+    return bool(_FULL.fullmatch(session))
 
 
 def blame_form(error: GatewayError, session: str, form: SessionForm) -> GatewayError:

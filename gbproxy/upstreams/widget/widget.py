@@ -1,6 +1,6 @@
-"""The Gemini Business widget API: sessions and streamed answers.
+"""The Gemini Business widget API: sessions, their files, and streamed answers.
 
-Source: docs/upstream.md, sessions, stream-assist request, framing.
+Source: docs/upstream.md, sessions, files, stream-assist request, framing.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gbproxy.domain.account import Account
+from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import (
     AccountSuspected,
-    ConfigRefused,
     ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
     RequestRefused,
-    SessionDenied,
     SessionGone,
     TokenRefused,
     UpstreamBroken,
@@ -33,15 +32,29 @@ from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
 from gbproxy.outbound import HttpClient, Reply
-from gbproxy.upstreams.base import Capabilities, UpstreamRequest
-from gbproxy.upstreams.decoding.objects import as_mapping, as_text, decode_body
+from gbproxy.upstreams.base import (
+    ByteRange,
+    Capabilities,
+    FileMetadata,
+    OpenFile,
+    UpstreamRequest,
+)
+from gbproxy.upstreams.decoding.objects import as_mapping, as_text
 from gbproxy.upstreams.stream_assist import google_errors
 from gbproxy.upstreams.stream_assist.answer_text import normalized_all
 from gbproxy.upstreams.stream_assist.response import ResponseDecoder
 from gbproxy.upstreams.stream_assist.wording import ErrorContext
-from gbproxy.upstreams.widget import bodies, live_configuration, session_names
+from gbproxy.upstreams.widget import (
+    bodies,
+    context_files,
+    live_configuration,
+    session_names,
+    verbs,
+)
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.bodies import WidgetSettings
+from gbproxy.upstreams.widget.context_files import FileBody
+from gbproxy.upstreams.widget.downloads import Downloads
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.widget.session_names import UNNAMED
 from gbproxy.upstreams.widget.tokens import FailedRenewals, TokenRetry
@@ -58,13 +71,6 @@ _MAY_PASS = (
     UpstreamUnclear,
 )
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused before it is taken
-_WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions", "lookupWidgetConfig")
-_METRIC_VERBS = {  # verb -> its label in metrics
-    "widgetCreateSession": "createSession",
-    "widgetListSessions": "listSessions",
-    "widgetDeleteSession": "deleteSession",
-    "lookupWidgetConfig": "lookupWidgetConfig",
-}
 _SESSION_NAME = re.compile(r"[!-~]{1,1000}")  # one that can be sent and stored
 _ADVICE = (
     "CONFIG_ID may belong to another account, or the account must be signed in again and its"
@@ -92,11 +98,18 @@ class Widget:
         self._settings = settings or WidgetSettings()
         self._hidden_headlines = normalized_all(self._settings.status_lines)
         self._failed_renewals = FailedRenewals(monotonic)
+        self._downloads = Downloads(client, auth, endpoints, self._call, meter)
         self.capabilities = Capabilities(
-            sessions=True, roles=False, prompt_max_chars=self._settings.prompt_max_chars
+            sessions=True,
+            roles=False,
+            files_in=True,
+            media_out=True,
+            prompt_max_chars=self._settings.prompt_max_chars,
         )
 
-    def open_session(self, account: Account) -> str:
+    def open_session(self, account: Account, *, for_files: bool = False) -> str:
+        if for_files:  # one that its first question makes is not there before it
+            return self._create_session(account)
         match self._settings.session:
             case "dash":
                 return UNNAMED
@@ -124,6 +137,34 @@ class Widget:
         if not _SESSION_NAME.fullmatch(name):
             raise UpstreamProtocolError("the upstream opened a session without a name")
         return name
+
+    def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
+        """A refused token is replaced once. Raises AccountSuspected where the refusal may be the
+        account's fault or the file's.
+        """
+        body = FileBody(account, session, attachment, self._settings)
+        endpoints = self._endpoints.of(account)
+        tokens, asked = TokenRetry(self._auth, account), 0
+        while True:
+            try:
+                return context_files.file_id(self._upload(endpoints, tokens.next(), body))
+            except TokenRefused as error:
+                asked += 1
+                if not self._may_ask_again(account, tokens, asked):
+                    raise _not_asked(_suspected(error)) from error
+            except GatewayError as error:
+                blamed = _not_asked(context_files.blamed(error, attachment))
+                if blamed is error:
+                    raise
+                raise blamed from error
+
+    def file_metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
+        return self._downloads.metadata(account, session, file_id)
+
+    def open_file(
+        self, account: Account, session: str, file_id: str, wanted: ByteRange
+    ) -> OpenFile:
+        return self._downloads.open(account, session, file_id, wanted)
 
     def probe(self, account: Account) -> None:
         """List one session: the cheapest call that refused credentials fail."""
@@ -231,17 +272,28 @@ class Widget:
                     ) from error
 
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
-        denied: type[UpstreamError] = ConfigRefused if verb in _WITHOUT_SESSION else SessionDenied
-        with UpstreamCall(self._meter, _METRIC_VERBS[verb]):
+        with UpstreamCall(self._meter, verbs.word(verb)):
             reply = self._client.request(
                 "POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body
             )
-            with ErrorContext(_METRIC_VERBS[verb], reply, reply.body):
-                if reply.status != 200:
-                    raise google_errors.from_reply(
-                        reply.status, reply.headers, reply.body, denied=denied
-                    )
-                return _object(reply, denied)
+            return verbs.answered(verb, reply)
+
+    def _upload(self, endpoints: Endpoints, bearer: str, body: FileBody) -> Mapping[str, Any]:
+        """Unlike other calls it may take as long as an answer may: a large file has to go up."""
+        verb = "widgetAddContextFile"
+        url, headers = f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer)
+        with (
+            UpstreamCall(self._meter, verbs.word(verb)),
+            self._client.stream("POST", url, headers, body) as streamed,
+        ):
+            reply = Reply(streamed.status, streamed.headers, (), streamed.read_body())
+            return verbs.answered(verb, reply)
+
+
+def _not_asked(error: GatewayError) -> GatewayError:
+    """Of a file, nothing that its session was asked: the question is still to come."""
+    error.was_taken = False
+    return error
 
 
 def _warn_of_unnamed_session(account: Account) -> None:
@@ -269,13 +321,3 @@ def _signed_in(sign_in: Callable[[], str]) -> str:
 
 def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
     return {**endpoints.api_headers, "Authorization": f"Bearer {bearer}"}
-
-
-def _object(reply: Reply, denied: type[UpstreamError]) -> Mapping[str, Any]:
-    answer = decode_body(reply.body or b"{}")
-    if isinstance(answer, dict):
-        error_object = google_errors.in_stream(answer)
-        if error_object is not None:
-            raise google_errors.from_error(error_object, denied=denied)
-        return answer
-    raise UpstreamProtocolError("the upstream's answer is not an object")

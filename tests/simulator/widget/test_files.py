@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from typing import Any
 
 import pytest
@@ -138,6 +139,55 @@ def test_the_id_of_an_upload_may_stand_in_an_object(upstream: Simulator, client:
 
     assert re.fullmatch(r"\d{20}", added["contextFile"]["fileId"])
     assert "fileId" not in added
+
+
+def test_the_id_of_an_upload_may_stand_without_a_wrapper(
+    upstream: Simulator, client: Client
+) -> None:
+    upstream.set(added_file="bare")
+    request = {"name": client.create_session(), "mimeType": "text/plain", "fileContents": "eA=="}
+
+    answered = client.call("widgetAddContextFile", request).json()
+
+    assert re.fullmatch(r"\d{20}", answered["fileId"])
+
+
+@pytest.mark.parametrize(("switch", "status"), [("any", 200), ("short", 400)])
+def test_an_upload_may_want_the_short_name_of_its_session(
+    upstream: Simulator, client: Client, switch: str, status: int
+) -> None:
+    upstream.set(file_session_name=switch)
+    short = client.create_session()
+    full = f"projects/{client.account.project_number}/locations/global/{short}"
+    request = {"mimeType": "text/plain", "fileContents": "eA=="}
+
+    assert client.call("widgetAddContextFile", {"name": full, **request}).status_code == status
+    assert client.call("widgetAddContextFile", {"name": short, **request}).status_code == 200
+
+
+def test_an_upload_takes_as_long_as_its_switch_says(upstream: Simulator, client: Client) -> None:
+    upstream.set(upload_delay_s=0.2)
+    session = client.create_session()
+    began = time.monotonic()
+
+    upload(client, session)
+
+    assert time.monotonic() - began >= 0.2
+
+
+def test_too_large_an_upload_may_be_refused_by_a_page(upstream: Simulator, client: Client) -> None:
+    upstream.set(max_file_mb=1, file_too_large="413")
+    contents = base64.b64encode(b"x" * (2**20 + 1)).decode()
+    request = {
+        "name": client.create_session(),
+        "mimeType": "text/plain",
+        "fileContents": contents,
+    }
+
+    response = client.call("widgetAddContextFile", request)
+
+    assert response.status_code == 413
+    assert response.headers["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.parametrize(

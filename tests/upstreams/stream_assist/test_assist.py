@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,7 +73,9 @@ def read(
     *elements: Element, closed: bool = True, hiding: frozenset[str] = HEADLINES
 ) -> list[ChatEvent]:
     reader = AssistReader(hiding)
-    events = [event for element in elements for event in reader.read(element)]
+    events: list[ChatEvent] = []
+    for element in elements:
+        reader.read([element], events)
     return events + reader.finish(closed=closed)
 
 
@@ -91,12 +94,15 @@ def failure_of(*elements: Element, closed: bool = True) -> GatewayError:
 # A further text
 
 
-def _outcome(*elements: Element) -> tuple[list[ChatEvent], str]:
-    """The events, and the error that ended them, or the end's."""
-    reader, events = AssistReader(HEADLINES, max_bytes=40), []
+def _outcome(*reads: list[Element]) -> tuple[list[ChatEvent], str]:
+    """The events of elements that came in so many reads, and the error that ended them, or the
+    end's.
+    """
+    reader = AssistReader(HEADLINES, max_bytes=40)
+    events: list[ChatEvent] = []
     try:
-        for element in elements:
-            events += reader.read(element)
+        for elements in reads:
+            reader.read(elements, events)
         events += reader.finish(closed=False)
     except GatewayError as error:
         return events, f"{type(error).__name__}: {error.message}"
@@ -159,8 +165,57 @@ _WITH_SOURCE = {"textGroundingMetadata": {"references": [{"documentMetadata": {"
 def test_a_further_element_means_the_same_with_a_field_that_nobody_knows(element: Element) -> None:
     unknown = {**element, "notYetKnown": True}
 
-    assert _outcome(says("Hello"), element) == _outcome(says("Hello"), unknown)
-    assert _outcome(says("Hello"), element, ends()) == _outcome(says("Hello"), unknown, ends())
+    begun, end = [says("Hello")], [ends()]
+    assert _outcome(begun, [element]) == _outcome(begun, [unknown])
+    assert _outcome(begun, [element], end) == _outcome(begun, [unknown], end)
+
+
+def _joined(events: list[ChatEvent]) -> list[ChatEvent]:
+    """With texts that follow each other as one."""
+    joined: list[ChatEvent] = []
+    for event in events:
+        if isinstance(event, TextDelta) and joined and isinstance(joined[-1], TextDelta):
+            event = TextDelta(joined.pop().text + event.text)
+        joined.append(event)
+    return joined
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        [says("Hel"), says("lo"), says(" 世"), says("界!"), ends()],
+        [says("Hel"), says("lo"), thinks("Hm."), says(" there"), says("!"), ends()],
+        [says("Hel"), says("lo"), says("Hello", state="SUCCEEDED"), says(" again")],
+        [says("Hel"), says("lo"), fails(429, "RESOURCE_EXHAUSTED"), says(" again")],
+        [{"uToken": "t"}, says(" "), says("Hel"), {"uToken": "t"}, says("lo"), ends("SKIPPED")],
+        [says("x" * 15), says("y" * 15), says("界" * 3), says("z" * 15), ends()],  # over the limit
+    ],
+    ids=repr,
+)
+def test_elements_that_came_together_mean_the_same_as_one_by_one(elements: list[Element]) -> None:
+    together, its_error = _outcome(elements)
+    apart, error = _outcome(*([element] for element in elements))
+
+    assert _joined(together) == _joined(apart)
+    assert its_error == error
+
+
+def test_texts_that_came_together_are_one_event() -> None:
+    events, _ = _outcome([says("Hel")], [says("lo"), says(" there"), says("!")], [ends()])
+
+    assert events == [TextDelta("Hel"), TextDelta("lo there!"), Done()]
+
+
+def test_texts_ahead_of_what_cannot_be_decoded_are_given() -> None:
+    def broken() -> Iterator[Element]:
+        yield from (says("Hel"), says("lo"), says(" there"))
+        raise UpstreamProtocolError("no JSON")
+
+    events: list[ChatEvent] = []
+    with pytest.raises(UpstreamProtocolError):
+        AssistReader().read(broken(), events)
+
+    assert events == [TextDelta("Hel"), TextDelta("lo there")]
 
 
 # Text and thoughts
@@ -490,11 +545,14 @@ def test_a_file_that_cannot_be_decoded_is_an_error(state: str) -> None:
 
     with pytest.raises(UpstreamProtocolError):
         reader.read(
-            replies(
-                {"text": "Here:"},
-                {"inlineData": {"mimeType": "image/png", "data": "A"}},
-                state=state,
-            )
+            [
+                replies(
+                    {"text": "Here:"},
+                    {"inlineData": {"mimeType": "image/png", "data": "A"}},
+                    state=state,
+                )
+            ],
+            [],
         )
 
     assert not reader.complete  # so that nobody takes what came before for a whole answer
@@ -794,9 +852,8 @@ def test_nothing_is_said_after_a_refusal_and_it_is_said_once() -> None:
 def test_a_blocked_answer_is_complete() -> None:
     reader = AssistReader()
 
-    reader.read(
-        response({"state": "IN_PROGRESS", "customerPolicyEnforcementResult": {"verdict": "BLOCK"}})
-    )
+    blocked = {"state": "IN_PROGRESS", "customerPolicyEnforcementResult": {"verdict": "BLOCK"}}
+    reader.read([response(blocked)], [])
 
     assert reader.complete
 
@@ -1173,9 +1230,8 @@ def test_a_value_of_any_type_in_any_place_is_read_or_an_error_of_ours(
     element: Element, path: tuple[str | int, ...]
 ) -> None:
     for value in IN_ITS_PLACE:
-        reader = AssistReader(HEADLINES)
         try:
-            events = reader.read(replaced(element, path, value)) + reader.finish(closed=True)
+            events = read(replaced(element, path, value))
         except GatewayError:
             continue
         assert isinstance(events[-1], Done)

@@ -138,13 +138,17 @@ def asks(text: str, model: Model) -> UpstreamRequest:
 def asked(
     client: Widget, account: Account, prompt: str = "Hello", model: Model = AUTO
 ) -> list[ChatEvent]:
-    """A whole answer in a session of its own, without what only says when to write."""
+    """A whole answer in a session of its own, with texts that follow each other as one and without
+    what only says when to write.
+    """
     session = client.open_session(account)
-    return [
-        event
-        for event in client.stream(asks(prompt, model), account, session)
-        if event is not FLUSH
-    ]
+    events: list[ChatEvent] = []
+    for event in client.stream(asks(prompt, model), account, session):
+        if isinstance(event, TextDelta) and events and isinstance(events[-1], TextDelta):
+            events[-1] = TextDelta(events[-1].text + event.text)
+        elif event is not FLUSH:
+            events.append(event)
+    return events
 
 
 def text_of(events: list[ChatEvent]) -> str:
@@ -544,7 +548,7 @@ def test_an_answer_of_a_token_alone_is_a_refused_token(
 
     events = asked(widget(upstream), account)
 
-    assert events == [*map(TextDelta, SPOKEN), Done()]
+    assert events == [TextDelta("".join(SPOKEN)), Done()]
     assert len(upstream.calls("getoxsrf")) == 2
 
 
@@ -732,7 +736,7 @@ def test_text_comes_as_it_was_sent(upstream: Simulator, account: Account) -> Non
 
     events = asked(widget(upstream), account)
 
-    assert events == [ThoughtDelta("Hm."), *map(TextDelta, SPOKEN), Done()]
+    assert events == [ThoughtDelta("Hm."), TextDelta("".join(SPOKEN)), Done()]
 
 
 def test_what_arrived_together_leaves_before_one_flush(
@@ -745,8 +749,8 @@ def test_what_arrived_together_leaves_before_one_flush(
 
     events = list(client.stream(asks("Hello", AUTO), account, session))
 
-    assert events[:3] == [TextDelta("a"), TextDelta("b"), FLUSH]
-    assert events[3:] == [TextDelta("c"), Done()]
+    assert text_of(events[: events.index(FLUSH)]) == "ab"
+    assert events[events.index(FLUSH) + 1 :] == [TextDelta("c"), Done()]
 
 
 @pytest.mark.parametrize(
@@ -779,7 +783,7 @@ def test_the_answer_is_the_same_however_it_is_framed(
 
     events = asked(widget(upstream, framing=framing), account)
 
-    assert events == [*map(TextDelta, SPOKEN), Done()]
+    assert events == [TextDelta("".join(SPOKEN)), Done()]
 
 
 def test_events_are_asked_for_only_when_they_are_wanted(
@@ -1030,7 +1034,7 @@ def test_all_of_it_over_tls() -> None:
 
         events = asked(widget(upstream), account)
 
-        assert events == [*map(TextDelta, SPOKEN), Done()]
+        assert events == [TextDelta("".join(SPOKEN)), Done()]
 
 
 # How a session comes to be

@@ -15,6 +15,7 @@ from gbproxy.simulator.widget.switches.sessions import FileSwitches, SessionSwit
 from gbproxy.simulator.widget.switches.stream import (
     ConfigurationSwitches,
     ElementSwitches,
+    MannerSwitches,
     QuestionSwitches,
 )
 
@@ -27,6 +28,7 @@ GROUPS = (
     QuestionSwitches,
     FramingSwitches,
     ElementSwitches,
+    MannerSwitches,
 )
 """In the order in which they are listed."""
 
@@ -34,6 +36,7 @@ GROUPS = (
 @dataclass(frozen=True)
 class WidgetSwitches(
     ElementSwitches,
+    MannerSwitches,
     FramingSwitches,
     QuestionSwitches,
     ConfigurationSwitches,

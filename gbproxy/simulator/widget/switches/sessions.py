@@ -98,6 +98,19 @@ class FileSwitches(SwitchGroup):
         fact="the download answers with one redirect on the same origin",
         certainty="certain",
     )
+    download_path: str = switch(
+        "both",
+        "download",
+        "plain",
+        fact="files are there under `/download/v1alpha/…`, under `/v1alpha/…`, or under both",
+        certainty="certain",
+    )
+    download_ranges: bool = switch(
+        True,
+        False,
+        fact="raw media answer a Range with 206 and that part of them, or always as a whole",
+        certainty="unknown",
+    )
     user_file_origin: str = switch(
         "USER_PROVIDED",
         "USER_UPLOADED",
@@ -107,7 +120,11 @@ class FileSwitches(SwitchGroup):
     added_file: str = switch(
         "file_id",
         "context_file",
-        fact="the answer to an upload has `fileId`, or `contextFile.fileId`",
+        "bare",
+        fact=(
+            "the answer to an upload has `fileId`, or `contextFile.fileId`, or `fileId` without"
+            " the wrapper, as the official API answers"
+        ),
         certainty="one source",
     )
     max_file_mb: int = switch(
@@ -115,5 +132,24 @@ class FileSwitches(SwitchGroup):
         1,
         fact="larger uploads are 400; mp3 may be four times as large",
         certainty="one source",
+        open_ended=True,
+    )
+    file_too_large: str = switch(
+        "400",
+        "413",
+        fact="too large an upload is refused with words, or by the front end with a page",
+        certainty="unknown",
+    )
+    file_session_name: str = switch(
+        "any",
+        "short",
+        fact="an upload takes the session's short name alone, or its full name too",
+        certainty="one source",
+    )
+    upload_delay_s: float = switch(
+        0.0,
+        1.0,
+        fact="how long an upload takes to be answered; callers wait up to a minute",
+        certainty="unknown",
         open_ended=True,
     )

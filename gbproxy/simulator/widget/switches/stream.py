@@ -148,6 +148,54 @@ class ConfigurationSwitches(SwitchGroup):
 
 
 @dataclass(frozen=True)
+class MannerSwitches(SwitchGroup):
+    """Ways of the model where it is told how to call functions, or to answer in JSON."""
+
+    tool_manner: str = switch(
+        "as_told",
+        "all_at_once",
+        "other_fence",
+        "chatter",
+        "wrong_name",
+        "wrong_json",
+        "broken_json",
+        "wrong_types",
+        "cut_short",
+        "answers_itself",
+        "escaped",
+        "prose",
+        "never",
+        fact=(
+            "a call is written as it was told, several where the question names several things, or"
+            " in a form of the model's own; with words around it, a wrong name, Python's literals,"
+            " JSON without its last brackets, arguments of wrong types, its second half left out,"
+            " an invented result behind it or its mark escaped; or it says in words that there is"
+            " no such tool, until it is corrected, or always"
+        ),
+        certainty="unknown",
+    )
+    json_manner: str = switch(
+        "fenced",
+        "bare",
+        "chatter",
+        "wrong_type",
+        "prose",
+        "never",
+        fact=(
+            "JSON that is asked for comes in a fence, bare, with words around it, of the wrong type"
+            " or not at all, until it is corrected, or always"
+        ),
+        certainty="unknown",
+    )
+    heeds_corrections: bool = switch(
+        True,
+        False,
+        fact="told what is wrong with it, the model writes its answer as it was told, or as before",
+        certainty="unknown",
+    )
+
+
+@dataclass(frozen=True)
 class ElementSwitches(SwitchGroup):
     """Elements of the stream."""
 

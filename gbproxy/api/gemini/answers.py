@@ -1,0 +1,134 @@
+"""The answers of the Gemini API, as its description tells them; `candidate`, `encoder`,
+`model_entry` and `errors` write them.
+
+Source: https://ai.google.dev/api/generate-content
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, RootModel
+
+from gbproxy.web.operations import AnswerModel
+
+
+class GoogleError(AnswerModel):
+    code: int
+    message: str
+    status: str
+    details: list[dict[str, Any]] | None = None
+
+
+class GoogleErrorBody(AnswerModel):
+    error: GoogleError
+
+
+class AnsweredCall(AnswerModel):
+    id: str
+    name: str
+    args: dict[str, Any]
+
+
+class AnswerPart(AnswerModel):
+    """`thought`: the text is no answer. The signature has no meaning here."""
+
+    text: str | None = None
+    thought: Literal[True] | None = None
+    functionCall: AnsweredCall | None = None
+    thoughtSignature: str | None = None
+
+
+class AnswerContent(AnswerModel):
+    parts: list[AnswerPart]
+    role: Literal["model"]
+
+
+class WebSource(AnswerModel):
+    uri: str
+    title: str
+    domain: str | None = None
+
+
+class GroundingChunk(AnswerModel):
+    web: WebSource
+
+
+class GroundingSegment(AnswerModel):
+    """Indexes count the bytes of UTF-8."""
+
+    startIndex: int
+    endIndex: int
+    text: str
+
+
+class GroundingSupport(AnswerModel):
+    segment: GroundingSegment
+    groundingChunkIndices: list[int]
+
+
+class GroundingMetadata(AnswerModel):
+    groundingChunks: list[GroundingChunk]
+    groundingSupports: list[GroundingSupport] | None = None
+
+
+class CandidateAnswer(AnswerModel):
+    content: AnswerContent
+    index: int
+    finishReason: (
+        Literal["STOP", "MAX_TOKENS", "SAFETY", "OTHER", "MALFORMED_FUNCTION_CALL"] | None
+    ) = None
+    finishMessage: str | None = None
+    groundingMetadata: GroundingMetadata | None = None
+
+
+class UsageMetadata(AnswerModel):
+    """Estimated: the upstream counts nothing."""
+
+    promptTokenCount: int
+    candidatesTokenCount: int
+    totalTokenCount: int
+    thoughtsTokenCount: int | None = None
+    gbproxyEstimated: Literal[True]
+
+
+class GenerateContentAnswer(AnswerModel):
+    candidates: list[CandidateAnswer]
+    usageMetadata: UsageMetadata
+    modelVersion: str
+    responseId: str
+
+
+class GenerateContentEvent(AnswerModel):
+    """A part of a streamed answer: the last one has `usageMetadata`, or is an `error`."""
+
+    candidates: list[CandidateAnswer] | None = None
+    usageMetadata: UsageMetadata | None = None
+    modelVersion: str | None = None
+    responseId: str | None = None
+    error: GoogleError | None = None
+
+
+class GenerateContentEvents(RootModel[list[GenerateContentEvent]]):
+    """A streamed answer without `alt=sse`: one array, which grows."""
+
+
+class GoogleTokenCount(AnswerModel):
+    totalTokens: int = Field(description="estimated")
+
+
+class GoogleModel(AnswerModel):
+    name: str
+    baseModelId: str
+    version: str
+    displayName: str
+    description: str
+    inputTokenLimit: int | None = None
+    outputTokenLimit: int | None = None
+    supportedGenerationMethods: list[str]
+    thinking: bool
+
+
+class GoogleModels(AnswerModel):
+    models: list[GoogleModel]
+    nextPageToken: str | None = None

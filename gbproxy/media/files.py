@@ -1,0 +1,101 @@
+"""The file that a link leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gbproxy.domain.account import Account, identity_of
+from gbproxy.domain.session import Session
+from gbproxy.errors import NotFound, SessionDenied, SessionGone
+from gbproxy.media.links import MediaLink, MediaLinks, NoLink
+from gbproxy.upstreams.base import ByteRange, FileMetadata, OpenFile
+from gbproxy.upstreams.registry import Upstreams
+
+
+class Sessions(Protocol):
+    """The records of upstream sessions, shared by all workers."""
+
+    def find(self, session_id: str) -> Session | None:
+        """The session of this id. Raises StorageUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFile:
+    """A file that a valid link leads to. Calls raise NotFound when it is not there any more, and
+    other GatewayErrors.
+    """
+
+    link: MediaLink
+    session: Session
+    account: Account
+    upstreams: Upstreams
+
+    def metadata(self) -> FileMetadata:
+        try:
+            return self.upstreams.file_metadata(self.account, self.session.name, self.link.file_id)
+        except (SessionGone, SessionDenied) as error:
+            raise _gone() from error
+
+    def open(self, wanted: ByteRange) -> OpenFile:
+        try:
+            return self.upstreams.open_file(
+                self.account, self.session.name, self.link.file_id, wanted
+            )
+        except (SessionGone, SessionDenied) as error:
+            raise _gone() from error
+
+
+class LinkedFiles:
+    """Finds what links lead to; safe for use by many threads at once. `has_key`: True for the
+    digest of an API key that is valid now; may raise StorageUnavailable.
+    """
+
+    def __init__(
+        self,
+        links: MediaLinks,
+        sessions: Sessions,
+        accounts: Callable[[], Iterable[Account]],
+        upstreams: Upstreams,
+        has_key: Callable[[bytes], bool],
+    ) -> None:
+        self._links = links
+        self._sessions = sessions
+        self._accounts = accounts
+        self._upstreams = upstreams
+        self._has_key = has_key
+
+    def find(self, token: str, presented: bytes | None = None) -> LinkedFile:
+        """The file of a token. `presented`: the digest of a key that came with the request, None
+        without one: a link needs none, but it is of no use to another API key.
+
+        Raises NotFound, which does not say why: also for a link whose key, session or account is
+        gone.
+        """
+        try:
+            link = self._links.open(token)
+        except NoLink:
+            raise _gone() from None
+        if not self._has_key(link.key_digest):
+            raise _gone()
+        # What is no key of ours may be meant for a proxy in front.
+        if presented not in (None, link.key_digest) and self._has_key(presented):
+            raise _gone()
+        session = self._sessions.find(link.session_id)
+        account = self._account(session.account_key) if session is not None else None
+        if session is None or account is None or not session.name:
+            raise _gone()
+        return LinkedFile(link, session, account, self._upstreams)
+
+    def _account(self, account_key: str) -> Account | None:
+        """The account of this upstream identity, under whatever id."""
+        owner = identity_of(account_key)
+        return next(
+            (each for each in self._accounts() if identity_of(each.account_key) == owner), None
+        )
+
+
+def _gone() -> NotFound:
+    return NotFound("there is no file at this link (any more)")

@@ -1,0 +1,293 @@
+"""Files that the model made, fetched from their session.
+
+A download is named by the session's full path, which the list of its files tells; it has two forms
+of address, and may be redirected. Source: docs/upstream.md, download.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
+
+from gbproxy.domain.account import Account
+from gbproxy.errors import (
+    CredentialRefused,
+    GatewayError,
+    RequestRefused,
+    SessionGone,
+    TokenRefused,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamProtocolError,
+)
+from gbproxy.observability.meter import Meter, UpstreamCall
+from gbproxy.outbound import HttpClient, StreamedReply
+from gbproxy.upstreams.base import ByteRange, FileMetadata, OpenFile
+from gbproxy.upstreams.decoding.objects import as_list, as_mapping, as_text
+from gbproxy.upstreams.stream_assist import google_errors
+from gbproxy.upstreams.widget import file_body, session_names
+from gbproxy.upstreams.widget.auth import WidgetAuth
+from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
+from gbproxy.upstreams.widget.tokens import TokenRetry
+
+LIST = "widgetListSessionFileMetadata"
+DOWNLOAD = "downloadFile"
+_MOST_REDIRECTS = 5
+_MOST_KNOWN = 1024
+_ANSWERS = (
+    HTTPStatus.OK,
+    HTTPStatus.PARTIAL_CONTENT,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+)
+_REDIRECTS = (301, 302, 303, 307, 308)
+# What goes to the hosts that the upstream redirects to, too: who asks there, and for what, is none
+# of their business.
+_HARMLESS = ("User-Agent", "Accept", "Accept-Encoding", "Range")
+
+T = TypeVar("T")
+Call = Callable[[Account, str, Mapping[str, object]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a file is: the full name of its session; and what the list says of it."""
+
+    session: str
+    metadata: FileMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A download whose head is in."""
+
+    reply: StreamedReply
+    close: Callable[[], None] = field(repr=False)
+
+
+class Downloads:
+    """Safe for use by many threads at once. `call`: makes a control call of the widget."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        auth: WidgetAuth,
+        endpoints: EndpointMap,
+        call: Call,
+        meter: Meter,
+    ) -> None:
+        self._client = client
+        self._auth = auth
+        self._endpoints = endpoints
+        self._call = call
+        self._meter = meter
+        # Films are fetched in many ranges: each would list the session's files again.
+        self._places: dict[tuple[str, str, str], _Place] = {}
+        self._forms: tuple[str, ...] = ("/download", "")  # the one that was there last comes first
+
+    def metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
+        return self._place(account, session, file_id).metadata
+
+    def open(self, account: Account, session: str, file_id: str, wanted: ByteRange) -> OpenFile:
+        """A refused token is replaced once."""
+        place = self._place(account, session, file_id)
+        tokens = TokenRetry(self._auth, account)
+        while True:
+            try:
+                with UpstreamCall(self._meter, DOWNLOAD):
+                    opened = self._opened(account, place, file_id, wanted, tokens.next())
+                # The next range is counted in what the file really is.
+                self._places[account.account_key, session, file_id] = replace(
+                    place, metadata=opened.metadata
+                )
+                return opened
+            except TokenRefused as error:
+                if not tokens.discard_refused():
+                    raise CredentialRefused(
+                        f"{error.message} for a file, also a fresh one"
+                    ) from error
+
+    def _place(self, account: Account, session: str, file_id: str) -> _Place:
+        key = (account.account_key, session, file_id)
+        known = self._places.get(key)
+        if known is None:
+            known = self._looked_up(account, session, file_id)
+            if len(self._places) >= _MOST_KNOWN:
+                self._places.clear()
+            self._places[key] = known
+        return known
+
+    def _looked_up(self, account: Account, session: str, file_id: str) -> _Place:
+        """Without a filter: what a made file's origin is called has changed before."""
+        name = session_names.short(session)
+        request = {"listSessionFileMetadataRequest": {"name": name}}
+        answer = _asked_twice(lambda: self._call(account, LIST, request))
+        listed = as_mapping(answer.get("listSessionFileMetadataResponse")) or answer
+        files = [as_mapping(each) for each in as_list(listed.get("fileMetadata"))]
+        found = next((each for each in files if each.get("fileId") == file_id), {})
+        names = (as_text(each.get("session")) for each in (found, *files))
+        full = next(filter(session_names.is_full, (*names, session)), "")
+        if not full:
+            raise SessionGone("the upstream does not know the file (any more)")
+        metadata = FileMetadata(
+            as_text(found.get("name")), as_text(found.get("mimeType")), _size(found)
+        )
+        return _Place(full, metadata)
+
+    def _opened(
+        self, account: Account, place: _Place, file_id: str, wanted: ByteRange, bearer: str
+    ) -> OpenFile:
+        endpoints = self._endpoints.of(account)
+        headers = _headers(endpoints, bearer)
+        if wanted.start:
+            started = self._get(endpoints, place, file_id, {**headers, "Range": _sent(wanted)})
+            opened = _of_part(started, place, wanted)
+            if opened is not None:
+                return opened
+            if started.reply.status != HTTPStatus.OK:
+                started.close()
+                started = self._get(endpoints, place, file_id, headers)
+        else:
+            started = self._get(endpoints, place, file_id, headers)
+        try:
+            return _of_whole(started, place, wanted)
+        except BaseException:
+            started.close()
+            raise
+
+    def _get(
+        self, endpoints: Endpoints, place: _Place, file_id: str, headers: Mapping[str, str]
+    ) -> _Started:
+        """The download by the first form of address that leads to the file."""
+        forms = self._forms
+        missing: GatewayError | None = None
+        for form in forms:
+            url = _url(endpoints, form, place.session, file_id)
+            try:
+                started = self._followed(url, headers)
+            except (SessionGone, RequestRefused) as error:
+                missing = missing or error
+                continue
+            if form != forms[0]:
+                self._forms = (form, *(each for each in forms if each != form))
+            return started
+        raise SessionGone("the upstream does not have the file (any more)") from missing
+
+    def _followed(self, url: str, headers: Mapping[str, str]) -> _Started:
+        """The answer to a GET, behind all redirects; the bearer goes to the first host alone."""
+        sent, is_first_host = headers, True
+        for _ in range(_MOST_REDIRECTS + 1):
+            with ExitStack() as stack:
+                reply = _asked_twice(partial(self._begun, stack, url, sent))
+                if reply.status in _ANSWERS:
+                    return _Started(reply, stack.pop_all().close)
+                if reply.status not in _REDIRECTS:
+                    raise _refused(reply, is_first_host=is_first_host)
+                target = _target(url, reply.headers.get("location", ""))
+            if _origin(target) != _origin(url):
+                is_first_host = False
+                sent = {name: value for name, value in sent.items() if name in _HARMLESS}
+            url = target
+        raise UpstreamError("the upstream redirected a download too often")
+
+    def _begun(self, stack: ExitStack, url: str, headers: Mapping[str, str]) -> StreamedReply:
+        return stack.enter_context(self._client.stream("GET", url, headers))
+
+
+def _asked_twice(ask: Callable[[], T]) -> T:
+    """Ask once more where the connection broke, as an idle one may at any moment: nothing is done
+    twice by that.
+    """
+    try:
+        return ask()
+    except UpstreamBroken:
+        return ask()
+
+
+def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
+    own = {n: v for n, v in endpoints.api_headers.items() if n.lower() != "content-type"}
+    # What is packed has no length that is known before, and no ranges.
+    return {**own, "Accept-Encoding": "identity", "Authorization": f"Bearer {bearer}"}
+
+
+def _sent(wanted: ByteRange) -> str:
+    return f"bytes={wanted.start}-{'' if wanted.end is None else wanted.end - 1}"
+
+
+def _url(endpoints: Endpoints, form: str, session: str, file_id: str) -> str:
+    base = endpoints.api_url.rpartition("/locations/")[0]
+    before, _, version = base.rpartition("/")
+    query = f"fileId={quote(file_id, safe='')}&alt=media"
+    return f"{before}{form}/{version}/{quote(session, safe='/-_.~')}:{DOWNLOAD}?{query}"
+
+
+def _target(url: str, location: str) -> str:
+    """Where a redirect leads. Raises UpstreamError where files are not fetched from: a file is no
+    less protected on its way than the call for it.
+    """
+    try:
+        target = urljoin(url, location)
+        scheme, host = _origin(target)
+    except ValueError:
+        scheme = host = ""
+    if not location or scheme not in {"https", _origin(url)[0]} or not host:
+        raise UpstreamError("the upstream redirected a download where it is not fetched from")
+    return target
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
+def _refused(reply: StreamedReply, *, is_first_host: bool) -> GatewayError:
+    error = google_errors.from_reply(reply.status, reply.headers, reply.read_body())
+    if is_first_host or isinstance(error, SessionGone):
+        return error
+    # Nothing was presented there that could be at fault.
+    return UpstreamError(f"the host of a file answered with status {reply.status}")
+
+
+def _of_part(started: _Started, place: _Place, wanted: ByteRange) -> OpenFile | None:
+    """The file from a 206 that has the wanted bytes; None from anything else."""
+    reply = started.reply
+    part = file_body.partial_start(reply.headers)
+    # Of base64 it would be a part of the text.
+    is_plain = file_body.media_type(reply.headers) and not file_body.is_encoded(reply.headers, b"")
+    if reply.status != HTTPStatus.PARTIAL_CONTENT or part is None or not is_plain:
+        return None
+    first, size = part
+    if first > wanted.start:
+        return None
+    metadata = _corrected(place.metadata, reply.headers, size or place.metadata.size)
+    pieces = file_body.cut(reply.reads(), wanted, first)
+    return OpenFile(metadata, pieces, b"", started.close)
+
+
+def _of_whole(started: _Started, place: _Place, wanted: ByteRange) -> OpenFile:
+    """The wanted bytes of a file that comes from its beginning."""
+    reply = started.reply
+    if reply.status != HTTPStatus.OK:
+        raise UpstreamProtocolError("the upstream sent another part of a file than was asked for")
+    head, pieces = file_body.with_head(reply.reads())
+    encoded = file_body.is_encoded(reply.headers, head)
+    size = file_body.size(reply.headers, place.metadata.size, encoded=encoded)
+    if encoded:
+        head, pieces = file_body.with_head(file_body.decoded(pieces))
+    metadata = _corrected(place.metadata, reply.headers, size)
+    return OpenFile(metadata, file_body.cut(pieces, wanted), head, started.close)
+
+
+def _corrected(listed: FileMetadata, headers: Mapping[str, str], size: int | None) -> FileMetadata:
+    """What the list says, which is completed by what came with the file."""
+    named = listed.media_type or file_body.media_type(headers)
+    return replace(listed, media_type=named, size=size)
+
+
+def _size(file: Mapping[str, Any]) -> int | None:
+    text = str(file.get("byteSize", ""))
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None

@@ -1,0 +1,332 @@
+"""Events of an answer become a response: streamed in OpenAI's order and as its SDK describes each
+event, or whole, with the same output.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gbproxy.api.openai.responses.encoder import ResponseEncoder
+from gbproxy.api.openai.responses.summary_encoder import SummaryEncoder, SummaryStreamEncoder
+from gbproxy.domain.chat import ToolCallPart
+from gbproxy.domain.events import (
+    Answer,
+    ChatEvent,
+    Citation,
+    Done,
+    Refusal,
+    Started,
+    TextDelta,
+    ThoughtDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    Usage,
+    collect,
+)
+from gbproxy.domain.tools import canonical_arguments
+from gbproxy.errors import (
+    ContextLengthExceeded,
+    GatewayError,
+    QuotaExhausted,
+    UpstreamBroken,
+    UpstreamError,
+)
+from tests.support.responses import (
+    Events,
+    chat_of,
+    check_order,
+    check_response,
+    events_of,
+    kinds,
+    parsed,
+)
+
+MODEL = "gemini-auto"
+USAGE = Usage(12, 7, 3)
+MESSAGE = [
+    "output_item.added",
+    "content_part.added",
+    "output_text.delta",
+    "output_text.done",
+    "content_part.done",
+    "output_item.done",
+]
+REASONING = [
+    "output_item.added",
+    "reasoning_summary_part.added",
+    "reasoning_summary_text.delta",
+    "reasoning_summary_text.done",
+    "reasoning_summary_part.done",
+    "output_item.done",
+]
+
+
+def call(kind: str) -> list[str]:
+    return ["output_item.added", f"{kind}.delta", f"{kind}.done", "output_item.done"]
+
+
+class Kept:
+    def __init__(self, succeeds: bool = True) -> None:
+        self.responses: list[dict[str, Any]] = []
+        self._succeeds = succeeds
+
+    def __call__(self, token: str, response: dict[str, Any], _: object) -> bool:
+        self.responses.append(dict(response))
+        return self._succeeds
+
+
+def streamed(
+    *events: ChatEvent, kept: Kept | None = None, reason: Any = "stop", **fields: Any
+) -> Events:
+    encoder = ResponseEncoder(parsed({"input": "Hi", **fields}), kept or Kept())
+    fed = [Started(MODEL), *events, USAGE, Done(reason)]
+    found = events_of(b"".join(encoder.feed(event) for event in fed))
+    check_order(found)
+    return found
+
+
+def whole(*events: ChatEvent, reason: Any = "stop", **fields: Any) -> dict[str, Any]:
+    def stream() -> Any:
+        yield from (Started(MODEL), *events, USAGE, Done(reason))
+
+    encoder = ResponseEncoder(parsed({"input": "Hi", **fields}), Kept())
+    response: dict[str, Any] = json.loads(encoder.whole(collect(stream())))
+    check_response(response)
+    return response
+
+
+def without_ids(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**item, "id": ""} for item in items]
+
+
+WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
+PATCH = {"type": "custom", "name": "apply_patch"}
+AGENTS = {"type": "namespace", "name": "agents", "description": "Agents", "tools": [
+    {"type": "function", "name": "spawn", "parameters": {"type": "object"}},
+]}  # fmt: skip
+CALL = (
+    ToolCallStarted(0, "call_1", "get_weather"),
+    ToolCallDelta(0, '{"city":'),
+    ToolCallDelta(0, '"Oslo"}'),
+)
+PATCHED = (
+    ToolCallStarted(0, "call_1", "apply_patch", is_custom=True),
+    ToolCallDelta(0, "*** Begin"),
+)
+SPAWNED = (ToolCallStarted(0, "call_1", "agents.spawn"), ToolCallDelta(0, "{}"))
+SHELL = (ToolCallStarted(0, "call_1", "shell"), ToolCallDelta(0, '{"commands":["ls"]}'))
+LOCAL = (ToolCallStarted(0, "call_1", "local_shell"), ToolCallDelta(0, '{"command":["ls"]}'))
+EDITED = (
+    ToolCallStarted(0, "call_1", "apply_patch"),
+    ToolCallDelta(0, '{"type":"delete_file","path":"a"}'),
+)
+SOURCE = Citation(0, 2, "https://example.org/a", "A")
+
+
+@pytest.mark.parametrize(
+    ("events", "fields", "order"),
+    [
+        ((TextDelta("Hel"), TextDelta("lo")), {}, MESSAGE),
+        ((ThoughtDelta("Hm"), TextDelta("Hello")), {}, [*REASONING, *MESSAGE]),
+        (CALL, {"tools": [WEATHER]}, call("function_call_arguments")),
+        ((TextDelta("So"), *CALL), {"tools": [WEATHER]}, [*MESSAGE, *call("function_call_arguments")]),
+        (PATCHED, {"tools": [PATCH]}, call("custom_tool_call_input")),
+        (SPAWNED, {"tools": [AGENTS]}, call("function_call_arguments")),
+        (SHELL, {"tools": [{"type": "shell"}]}, ["output_item.added", "output_item.done"]),
+        (LOCAL, {"tools": [{"type": "local_shell"}]}, ["output_item.added", "output_item.done"]),
+        (EDITED, {"tools": [{"type": "apply_patch"}]}, ["output_item.added", "output_item.done"]),
+        (
+            (TextDelta("Tea"), SOURCE, Citation(0, 3, "")),
+            {"tools": [{"type": "web_search"}]},
+            [*MESSAGE[:3], "output_text.annotation.added", *MESSAGE[3:]],
+        ),
+        (
+            (Refusal("No.", is_content=False),),
+            {},
+            ["output_item.added", "content_part.added", "refusal.delta", "refusal.done", *MESSAGE[4:]],
+        ),
+        ((), {}, MESSAGE),
+        ((TextDelta("a"), ThoughtDelta("b"), TextDelta("c")), {}, [*MESSAGE, *REASONING, *MESSAGE]),
+    ],
+)  # fmt: skip
+def test_every_kind_of_answer_comes_in_order_and_is_the_same_as_a_whole(
+    events: tuple[ChatEvent, ...], fields: dict[str, Any], order: list[str]
+) -> None:
+    found = streamed(*events, **fields)
+
+    assert kinds(found) == ["created", "in_progress", *order, "completed"]
+    response = found[-1]["response"]
+    assert response["status"] == "completed"
+    if not (events and isinstance(events[0], TextDelta) and ThoughtDelta("b") in events):
+        assert without_ids(whole(*events, **fields)["output"]) == without_ids(response["output"])
+
+
+def output(*events: ChatEvent, **fields: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = streamed(*events, **fields)[-1]["response"]["output"]
+    return found
+
+
+def test_calls_are_told_as_the_items_of_their_tools() -> None:
+    [function] = output(*CALL, tools=[WEATHER])
+    [custom] = output(*PATCHED, tools=[PATCH])
+    [spawned] = output(*SPAWNED, tools=[AGENTS])
+    [shell] = output(*SHELL, tools=[{"type": "shell"}])
+    [local] = output(*LOCAL, tools=[{"type": "local_shell"}])
+    [edited] = output(*EDITED, tools=[{"type": "apply_patch"}])
+
+    assert (function["type"], function["arguments"]) == ("function_call", '{"city":"Oslo"}')
+    assert (custom["type"], custom["input"]) == ("custom_tool_call", "*** Begin")
+    assert (spawned["namespace"], spawned["name"]) == ("agents", "spawn")
+    assert (shell["type"], shell["action"]["commands"]) == ("shell_call", ["ls"])
+    assert local["action"] == {"type": "exec", "env": {}, "command": ["ls"]}
+    assert edited["operation"] == {"type": "delete_file", "path": "a"}
+    assert {each["call_id"] for each in (function, custom, spawned, shell, local, edited)} == {
+        "call_1"
+    }
+    assert {each["status"] for each in (function, custom, spawned, shell, local, edited)} == {
+        "completed"
+    }
+
+
+def test_what_was_written_is_read_again_as_the_same_call() -> None:
+    for events, tool in (
+        (CALL, WEATHER),
+        (PATCHED, PATCH),
+        (SPAWNED, AGENTS),
+        (SHELL, {"type": "shell"}),
+        (LOCAL, {"type": "local_shell"}),
+        (EDITED, {"type": "apply_patch"}),
+    ):
+        called = collect(iter((Started(MODEL), *events, Done())))  # type: ignore[arg-type]
+
+        [message] = chat_of(*output(*events, tools=[tool])).messages
+
+        [part], [made] = message.parts, called.tool_calls
+        assert isinstance(part, ToolCallPart)
+        assert replace(part, arguments="") == replace(made, arguments="")
+        assert canonical_arguments(part.arguments) == canonical_arguments(made.arguments)
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
+)
+def test_an_answer_that_was_ended_is_incomplete(reason: str, why: str) -> None:
+    found = streamed(TextDelta("Hel"), reason=reason)
+
+    assert kinds(found) == ["created", "in_progress", *MESSAGE, "incomplete"]
+    response = found[-1]["response"]
+    assert response["incomplete_details"] == {"reason": why}
+    assert response["output"][0]["status"] == "incomplete"
+    assert response["completed_at"] is None
+
+
+def test_a_blocked_answer_tells_why_to_those_who_read_refusals_and_those_who_do_not() -> None:
+    [message] = output(Refusal("Not here."), reason="content_filter")
+
+    text, refusal = message["content"]
+    assert (text["text"], refusal["refusal"]) == ("Not here.", "Not here.")
+    [read] = chat_of(message).messages
+    assert [part.text for part in read.parts] == ["Not here."]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UpstreamBroken("It broke."), "server_error"),
+        (QuotaExhausted("Used up."), "insufficient_quota"),
+        (ContextLengthExceeded("Too long."), "context_length_exceeded"),
+    ],
+)
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_stream_that_breaks_ends_with_a_failed_response(
+    error: GatewayError, code: str, begun: bool
+) -> None:
+    encoder = ResponseEncoder(parsed({"input": "Hi", "model": MODEL}), Kept())
+    written = encoder.feed(Started(MODEL)) + encoder.feed(TextDelta("Hel")) if begun else b""
+
+    body = written + encoder.error(error)
+
+    found = events_of(body)
+    check_order(found)
+    failed = found[-1]["response"]
+    assert (failed["status"], failed["error"]["code"]) == ("failed", code)
+    assert failed["error"]["message"] == error.message
+    assert [item["status"] for item in failed["output"]] == ["incomplete"] * begun
+
+
+def test_a_response_tells_what_was_asked_for_and_what_it_took() -> None:
+    given = {
+        "instructions": "Be brief.",
+        "metadata": {"a": "b"},
+        "max_output_tokens": 100,
+        "parallel_tool_calls": False,
+        "tool_choice": "required",
+        "tools": [WEATHER],
+        "user": "me",
+        "text": {"format": {"type": "json_schema", "name": "f", "schema": {"type": "object"}}},
+    }
+
+    response = whole(TextDelta("Hello"), **given, temperature="warm", reasoning={"effort": "high"})
+
+    assert {name: response[name] for name in given} == given
+    assert (response["temperature"], response["reasoning"]["effort"]) == (None, "high")
+    usage = response["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (12, 7, 19)
+    assert usage["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
+    assert usage["output_tokens_details"] == {"reasoning_tokens": 3}
+
+
+def test_thoughts_are_sealed_for_those_who_send_them_back() -> None:
+    [open_, _] = output(ThoughtDelta("Hm"), TextDelta("Hello"))
+    [sealed, _] = output(
+        ThoughtDelta("Hm"), TextDelta("Hello"), include=["reasoning.encrypted_content"]
+    )
+
+    assert "encrypted_content" not in open_
+    assert sealed["summary"] == [{"type": "summary_text", "text": "Hm"}]
+    assert sealed["encrypted_content"]
+
+
+def test_a_response_is_kept_once_it_has_ended_unless_it_must_not_be() -> None:
+    kept, away, unwanted = Kept(), Kept(succeeds=False), Kept()
+
+    stored = streamed(TextDelta("Hello"), kept=kept)[-1]["response"]
+    lost = streamed(TextDelta("Hello"), kept=away)[-1]["response"]
+    not_stored = streamed(TextDelta("Hello"), kept=unwanted, store=False)[-1]["response"]
+
+    assert kept.responses == [stored]
+    assert [each["store"] for each in (stored, lost, not_stored)] == [True, False, False]
+    assert unwanted.responses == []
+
+
+def test_a_summary_takes_the_place_of_a_conversation() -> None:
+    body = {"input": [{"role": "user", "content": "Hi"}, {"type": "compaction_trigger"}]}
+    encoder = SummaryStreamEncoder(parsed(body), Kept())
+    fed = (Started(MODEL), TextDelta("They "), TextDelta("met."), USAGE, Done())
+
+    found = events_of(b"".join(encoder.feed(event) for event in fed))
+
+    check_order(found)
+    assert kinds(found) == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "output_item.done",
+        "completed",
+    ]
+    [item] = found[-1]["response"]["output"]
+    [message] = chat_of(item).messages
+    assert message.parts[0].text.endswith("They met.")  # type: ignore[union-attr]
+    assert "They met." not in json.dumps(item)
+
+
+@pytest.mark.parametrize("answer", [Answer(), Answer(text="Half", finish_reason="length")])
+def test_no_summary_is_no_success(answer: Answer) -> None:
+    encoder = SummaryEncoder(parsed({"input": "Hi"}), Kept())
+
+    with pytest.raises(UpstreamError):
+        encoder.whole(answer)

@@ -1,0 +1,36 @@
+"""Clients for Node, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.serving import ROOT
+
+_FOLDER = ROOT / "tests/clients/node"
+_NODE = shutil.which("node")
+
+needs_node = pytest.mark.skipif(
+    (_NODE is None or not (_FOLDER / "node_modules").is_dir()) and os.environ.get("CI") != "true",
+    reason="Node or its packages are not here: make ci-deps installs them",
+)
+
+
+def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
+    """What a script in tests/clients/node has written: one JSON object."""
+    assert _NODE is not None, "Node is not here: make ci-deps installs it"
+    done = subprocess.run(
+        [_NODE, script, *arguments],
+        cwd=_FOLDER,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
