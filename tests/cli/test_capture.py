@@ -23,6 +23,8 @@ from gbproxy.simulator import SWITCH_VALUES, Replay, Simulator
 from gbproxy.upstreams.widget.credential import credential_of
 from tests.cli.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Say it: **数据** 🎉 and 1234567 to jane.doe@example.com, please."
 ANSWER = "Here it is: **数据** 🎉 — for jane.doe@example.com.\n\n| a | b |\n|---|---|\n"
 UNMET = re.compile(

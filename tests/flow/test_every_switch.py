@@ -20,6 +20,8 @@ from gbproxy.upstreams.widget.credential import EDITIONS
 from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting, in_process
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT, THOUGHTS
 
+pytestmark = pytest.mark.slow
+
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 either_framing = pytest.mark.parametrize("framing", ["json", "sse"])
 

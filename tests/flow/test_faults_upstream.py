@@ -39,6 +39,8 @@ from tests.support.polling import until
 from tests.support.relays import Relay
 from tests.support.serving import DONE, Front, Reply, Served, SharedUpstream, fronting
 
+pytestmark = pytest.mark.slow
+
 READ_TIMEOUT_S = 1.0  # far more than a busy machine may be late by
 HEARTBEAT_S = 0.12
 

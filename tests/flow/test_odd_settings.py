@@ -12,6 +12,8 @@ from gbproxy.settings import SettingsError
 from gbproxy.simulator import Simulator
 from tests.support.serving import in_process
 
+pytestmark = pytest.mark.slow
+
 ODD = [
     *[
         ("UPSTREAM_HEADERS", headers)

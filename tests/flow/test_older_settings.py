@@ -20,6 +20,8 @@ from tests.support.databases import PostgreSQL
 from tests.support.relays import Proxy
 from tests.support.serving import GUNICORN, KEY, Served, SharedUpstream, free_port, process
 
+pytestmark = pytest.mark.slow
+
 A_COMPOSE = """\
 GEMINI_API_BASE=https://biz-discoveryengine.googleapis.com
 AUTH_DOMAIN=auth.business.gemini.google

@@ -27,6 +27,8 @@ from tests.support.serving import (
     serving,
 )
 
+pytestmark = pytest.mark.slow
+
 HEARTBEAT_S = 0.2
 WAIT_S = 2.0
 WORKER_PLACES = 3

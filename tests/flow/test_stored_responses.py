@@ -15,6 +15,8 @@ from gbproxy.simulator import Simulator, answer
 from tests.support.databases import PostgreSQL
 from tests.support.serving import KEY, serving
 
+pytestmark = pytest.mark.slow
+
 OTHER_KEY = "sk-test-another-0123456789abcdef"
 SECRET = "a-secret-key-of-the-tests"
 Connect = Callable[..., openai.OpenAI]

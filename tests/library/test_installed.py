@@ -16,6 +16,8 @@ from gbproxy.simulator import Simulator
 from tests.library.test_library import ANSWERED, PROGRAM
 from tests.support.serving import KEY, ROOT, Served, free_port, process
 
+pytestmark = pytest.mark.slow
+
 TYPED = """\
 from gbproxy import ChatRequest, LocalGateway, Message, TextPart, load_settings, open_gateway
 
