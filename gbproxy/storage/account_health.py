@@ -11,13 +11,15 @@ from typing import Any, Generic, Literal, TypeVar
 from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 
 from gbproxy.domain.clock import SET_BACK_S
+from gbproxy.storage.columns import Instant
 from gbproxy.storage.database import Database
-from gbproxy.storage.tables import Instant, tokens
 from gbproxy.storage.tables import account_checks as checks
 from gbproxy.storage.tables import account_states as states
 from gbproxy.storage.tables import account_support as support
 from gbproxy.storage.tables import account_uses as uses
+from gbproxy.storage.tables import tokens
 from gbproxy.storage.upserts import at, not_older, upsert
+from gbproxy.storage.workers import REREAD_S, ChangeCounter
 
 Health = TypeVar("Health")
 Status = Literal["valid", "refused", "unknown"]
@@ -29,6 +31,7 @@ class AccountUse:
     last_error: str | None
     last_error_at: float | None
     last_error_said: dict[str, Any] | None = None
+    last_error_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ _USES = select(
     uses.c.last_error,
     uses.c.last_error_at,
     uses.c.last_error_said,
+    uses.c.last_error_kind,
 )
 _CHECKS = select(checks)
 _SIGN_INS = select(tokens.c.account_key, tokens.c.credential, tokens.c.signed_at)
@@ -90,6 +94,10 @@ class AccountHealthRows(Generic[Health]):
         self._database = database
         self._clock = clock
         self._make = make
+        self._changes = ChangeCounter(database)
+        self._latest: list[Health] = []
+        self._latest_version: tuple[int, int] | None = None
+        self._latest_at = 0.0
         # A worker that knows less than is stored already does not overwrite it.
         self._put = upsert(
             database,
@@ -107,13 +115,15 @@ class AccountHealthRows(Generic[Health]):
             "last_error",
             "last_error_at",
             "last_error_said",
+            "last_error_kind",
             when=lambda new: _is_newer(new, "last_error_at"),
         )
 
     def publish(self, change: Health) -> None:
         """Store it for all workers, unless something newer is stored."""
         values = {column.name: getattr(change, column.name) for column in states.columns}
-        self._database.change(self._put, values | at(states.c.changed_at, values["changed_at"]))
+        values |= at(states.c.changed_at, values["changed_at"])
+        self._changes.change("health", self._put, values)
 
     def try_probe(self, account_key: str, quota: str, until: float) -> bool:
         """True for one request, of all workers', which may try an account whose cooldown has ended.
@@ -134,7 +144,20 @@ class AccountHealthRows(Generic[Health]):
             "set_back": self._clock() + SET_BACK_S,
             "too_late": until + SET_BACK_S,
         }
-        return self._database.change(self._try, values) == 1
+        return self._changes.change("health", self._try, values) == 1
+
+    def latest(self) -> list[Health]:
+        """As `read`, but out of memory while no worker has stored anything: for one thread, often.
+        Saves 60 µs of a round that finds nothing.
+        """
+        versions = self._changes.versions()  # first: a later change is read again
+        # With an account its health is removed.
+        version = versions.get("accounts", 0), versions.get("health", 0)
+        now = self._clock()
+        if version != self._latest_version or abs(now - self._latest_at) >= REREAD_S:
+            self._latest = self.read()
+            self._latest_version, self._latest_at = version, now
+        return self._latest
 
     def read(self) -> list[Health]:
         """Of all accounts and quota classes."""
@@ -149,18 +172,24 @@ class AccountHealthRows(Generic[Health]):
             self._database.transact(lambda connection: connection.execute(self._used, rows))
 
     def failed(
-        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+        self,
+        account_id: str,
+        error: str | None,
+        at: float,
+        said: dict[str, Any] | None = None,
+        kind: str | None = None,
     ) -> None:
         """Store what an account has met last: a sentence without a secret, for administrators; None
         when it has recovered since.
 
-        `said`: what the upstream said, as `UpstreamWords.safe` has it.
+        `said`: what the upstream said, as `UpstreamWords.safe` has it; `kind`: GatewayError.kind.
         """
         values = {
             "account_id": account_id,
             "last_error": error,
             "last_error_at": at,
             "last_error_said": said,
+            "last_error_kind": kind,
         }
         self._database.change(self._failed, values)
 
@@ -254,7 +283,7 @@ class SupportRows:
         rows = [
             {"account_key": each.account_key, "subject": each.subject, "finding": each.text}
             | at(support.c.noted_at, each.noted_at)
-            for each in findings
+            for each in sorted(findings, key=lambda new: (new.account_key, new.subject))
         ]
         if rows:
             self._database.transact(lambda connection: connection.execute(self._put, rows))

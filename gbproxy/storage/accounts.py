@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gbproxy.domain.account import Account, CredentialReader
+from gbproxy.storage.columns import has_id
 from gbproxy.storage.database import AnyRow, Database, UniqueViolation
 from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.session_statements import IDLE, TO_DELETE
@@ -22,9 +23,10 @@ from gbproxy.storage.tables import (
     account_support,
     account_uses,
     accounts,
+    alerts,
     cookies,
+    credential_times,
     enabled_overrides,
-    has_id,
     sessions,
     tokens,
 )
@@ -72,7 +74,14 @@ _OF_ACCOUNT = [
     ),
     *(
         delete(table).where(has_id(table.c.account_key, bindparam("wanted")))
-        for table in (cookies, tokens, account_states, account_support)
+        for table in (
+            cookies,
+            tokens,
+            account_states,
+            account_support,
+            credential_times,
+            alerts,
+        )
     ),
     # Kept until they are deleted upstream: by another account of the identity, or when this one
     # comes back.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
+from gbproxy.domain.networks import parse_network
 from gbproxy.domain.principal import ApiKey, KeyPolicy, parse_rate
 from gbproxy.storage.database import AnyRow, Database
 from gbproxy.storage.tables import api_keys as keys
@@ -14,6 +16,7 @@ from gbproxy.storage.workers import ChangeCounter
 
 _ALL = select(keys).order_by(keys.c.created_at, keys.c.id)
 _ADD = insert(keys)
+_ONE = select(keys).where(keys.c.id == bindparam("wanted")).with_for_update()
 _REMOVE = delete(keys).where(keys.c.id == bindparam("wanted"))
 _COUNTED = (keys.c.rate_limit, keys.c.tokens_per_day, keys.c.concurrent_streams)
 _LIMITED = select(keys.c.name).where(or_(*(c.is_not(None) for c in _COUNTED))).order_by(keys.c.name)
@@ -27,7 +30,7 @@ class ApiKeyStore:
         self._changes = ChangeCounter(database)
 
     def version(self) -> int:
-        """A number that changes with every key that is added or removed."""
+        """A number that changes with every key that is added, changed or removed."""
         return self._changes.version("keys")
 
     def all(self) -> Sequence[ApiKey]:
@@ -42,6 +45,24 @@ class ApiKeyStore:
             self._changes.increment(connection, "keys")
 
         self._database.transact(insert_and_count)
+
+    def change(self, key_id: str, edit: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
+        """Replace a key by what `edit` returns for it, in one transaction. None if there is no such
+        key. Raises what `edit` raises; then nothing has changed.
+        """
+        if not key_id.isalnum():  # no id is like that, and PostgreSQL takes no NUL
+            return None
+
+        def edit_and_count(connection: Connection) -> ApiKey | None:
+            row = connection.execute(_ONE, {"wanted": key_id}).one_or_none()
+            if row is None:
+                return None
+            edited = edit(_key(row))
+            connection.execute(update(keys).where(keys.c.id == key_id).values(_values(edited)))
+            self._changes.increment(connection, "keys")
+            return edited
+
+        return self._database.transact(edit_and_count)
 
     def remove(self, key_id: str) -> bool:
         """False when there is no such key."""
@@ -62,7 +83,7 @@ class ApiKeyStore:
 
 
 def _values(key: ApiKey) -> dict[str, object]:
-    policy = key.policy
+    policy, addresses = key.policy, key.policy.allowed_addresses
     return {
         "id": key.id,
         "name": key.name,
@@ -73,20 +94,30 @@ def _values(key: ApiKey) -> dict[str, object]:
         "rate_limit": None if policy.rate_limit is None else str(policy.rate_limit),
         "tokens_per_day": policy.tokens_per_day,
         "concurrent_streams": policy.concurrent_streams,
+        "allowed_addresses": None if addresses is None else json.dumps([*map(str, addresses)]),
     }
 
 
-def _key(row: AnyRow) -> ApiKey:
+def key_of(row: Mapping[str, Any]) -> ApiKey:
+    """The key of a row of the table. Raises ValueError or TypeError for one that cannot be read."""
+    models, rate_limit, addresses = row["models"], row["rate_limit"], row["allowed_addresses"]
     return ApiKey(
-        id=row.id,
-        name=row.name,
-        digest=bytes(row.digest),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
+        id=row["id"],
+        name=row["name"],
+        digest=bytes(row["digest"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
         policy=KeyPolicy(
-            models=None if row.models is None else frozenset(json.loads(row.models)),
-            rate_limit=None if row.rate_limit is None else parse_rate(row.rate_limit),
-            tokens_per_day=row.tokens_per_day,
-            concurrent_streams=row.concurrent_streams,
+            models=None if models is None else frozenset(json.loads(models)),
+            rate_limit=None if rate_limit is None else parse_rate(rate_limit),
+            tokens_per_day=row["tokens_per_day"],
+            concurrent_streams=row["concurrent_streams"],
+            allowed_addresses=(
+                None if addresses is None else tuple(map(parse_network, json.loads(addresses)))
+            ),
         ),
     )
+
+
+def _key(row: AnyRow) -> ApiKey:
+    return key_of(row._asdict())

@@ -1,10 +1,10 @@
 """SQLite or PostgreSQL: statements, each a transaction of its own, and several as one transaction.
 
 A connection is never held while anything else is waited for. Every failure is StorageUnavailable,
-within a second. After an outage calls fail at once (domain/circuit_breaker.py), and the probe is
-left to calls with a long timeout, as long as background work makes some: an outage delays no
-request for long. A database that refuses writes counts as away until it takes one: that it still
-answers reads proves nothing.
+within a second. After an outage calls fail at once (domain/circuit_breaker.py), and
+the probe is left to calls with a long timeout, as long as background work makes some: an outage
+delays no request for long. A database that refuses writes counts as away until it takes one: that
+it still answers reads proves nothing.
 """
 
 from __future__ import annotations
@@ -122,7 +122,10 @@ class Database:
 
     def transact(self, action: Callable[[Connection], T]) -> T:
         """Run all statements of `action` as one transaction. Returns its result. It must wait for
-        nothing but the database.
+        nothing but the database, and may be called again when nothing of it was done.
+
+        Rows that others may change too are to be changed in the order of their keys: transactions
+        that want each other's rows wait for a second, until the server ends one.
         """
 
         def whole(connection: Connection) -> T:
@@ -183,8 +186,17 @@ class Database:
         )
 
     def _on_connection(self, action: Callable[[Connection], T]) -> T:
-        with self._connections().connect() as connection:
+        with self._connection() as connection:
             return action(connection)
+
+    def _connection(self) -> Connection:
+        connections = self._connections()
+        try:
+            return connections.connect()
+        except exc.TimeoutError:
+            # Once more: the time may have passed while this process was held up, and those that
+            # hold the others with it.
+            return connections.connect()
 
     def _run(self, attempt: Callable[[], T]) -> T:
         try:
@@ -193,7 +205,9 @@ class Database:
             raise self._unavailable() from None
 
     def _execute(self, attempt: Callable[[], T]) -> T:
-        """Run it; again while another writer has the SQLite file, until the call's time is up."""
+        """Run it; again while nothing of it is done because of others, until the call's time is
+        up.
+        """
         left_s = LONG_TIMEOUT_S if self._call.is_long else self._request_timeout_s
         self._call.begin(left_s)
         pause_s = _FIRST_PAUSE_S
@@ -203,7 +217,7 @@ class Database:
             except exc.IntegrityError as error:
                 raise UniqueViolation from error
             except exc.SQLAlchemyError as error:
-                if not engines.is_locked(error) or left_s <= 0:
+                if not engines.may_run_again(error) or left_s <= 0:
                     raise self._failed(error) from error
             # Here, and not inside of SQLite: others go on meanwhile.
             self._sleep(pause_s)

@@ -10,6 +10,7 @@ import base64
 import json
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -20,7 +21,15 @@ from sqlalchemy import inspect as schema
 
 from gbproxy.domain.account import id_of
 from gbproxy.storage.database import Database
-from gbproxy.storage.tables import accounts, cookies, metadata_entries, tokens
+from gbproxy.storage.tables import (
+    accounts,
+    cookies,
+    file_chunks,
+    files,
+    metadata_entries,
+    responses,
+    tokens,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +38,8 @@ _NAME = "secret_key"
 _KNOWN = select(metadata_entries.c.value).where(metadata_entries.c.name == _NAME)
 _KNOWN_BEFORE_0007 = text(f"SELECT value FROM facts WHERE name = '{_NAME}'")  # noqa: S608
 _ENCRYPTED = (accounts.c.credential, cookies.c.cookies, tokens.c.bearer)
+_AT_ONCE = 16  # values of up to a few hundred KB, in one transaction
+_ENCRYPTED_CONTENTS = (responses.c.content, files.c.about, file_chunks.c.content)
 
 
 class Unreadable(Exception):
@@ -65,6 +76,13 @@ class Cipher:
         try:
             self._first.decrypt(encrypted)
         except InvalidToken:
+            return False
+        return True
+
+    def knows(self, encrypted: bytes) -> bool:
+        try:
+            self.decrypt_bytes(encrypted)
+        except Unreadable:
             return False
         return True
 
@@ -105,7 +123,10 @@ def check_secret_key(database: Database, cipher: Cipher) -> None:
     known = database.fetch(_KNOWN)
     if known and cipher.is_by_first_key(known[0].value):
         return  # as nearly always; what follows needs a server that takes writes
-    database.transact(lambda connection: _check(connection, cipher))
+    contents = 0
+    if known and cipher.knows(known[0].value):
+        contents = sum(_renew_contents(database, cipher, each) for each in _ENCRYPTED_CONTENTS)
+    database.transact(lambda connection: _check(connection, cipher, contents))
 
 
 def secret_key_fits(connection: Connection, cipher: Cipher) -> bool | None:
@@ -116,14 +137,11 @@ def secret_key_fits(connection: Connection, cipher: Cipher) -> bool | None:
     known = connection.execute(_KNOWN_BEFORE_0007 if is_older else _KNOWN).scalar_one_or_none()
     if known is None:
         return None
-    try:
-        cipher.decrypt(known)
-    except Unreadable:
-        return False
-    return True
+    return cipher.knows(known)
 
 
-def _check(connection: Connection, cipher: Cipher) -> None:
+def _check(connection: Connection, cipher: Cipher, contents: int) -> None:
+    """`contents`: how many values beside the secrets were encrypted anew."""
     if connection.dialect.name == "postgresql":  # on SQLite a transaction is alone anyway
         connection.exec_driver_sql("LOCK TABLE metadata IN EXCLUSIVE MODE")
     known = connection.execute(_KNOWN).scalar_one_or_none()
@@ -142,7 +160,49 @@ def _check(connection: Connection, cipher: Cipher) -> None:
     connection.execute(
         update(metadata_entries).where(metadata_entries.c.name == _NAME), {"value": renewed}
     )
-    log.info("secret_key.rotated", extra={"values": values})
+    log.info("secret_key.rotated", extra={"values": values + contents})
+
+
+def _renew_contents(database: Database, cipher: Cipher, column: Column[bytes]) -> int:
+    """Encrypt what clients have stored anew, a few values at a time: gigabytes in one transaction
+    would lock others out. Only then the new key is noted, so that a start which is broken off is
+    gone on with by the next. Returns how many; what cannot be read, or is changed meanwhile, stays.
+    """
+    table: Table = column.table
+    keys = tuple(table.primary_key.columns)
+    of_row = [key == bindparam(f"of_{key.name}") for key in keys]
+    get = select(column).where(*of_row)
+    put = (
+        update(table)
+        .where(*of_row, column == bindparam("known"))
+        .values({column: bindparam("renewed")})
+    )
+
+    def renew(connection: Connection, some: Sequence[Any]) -> int:
+        count = 0
+        for row in some:
+            values = {f"of_{key.name}": value for key, value in zip(keys, row, strict=True)}
+            known = connection.execute(get, values).scalar_one_or_none()
+            renewed = _renewed(cipher, known)
+            if renewed is not None:
+                put_values = {**values, "known": known, "renewed": renewed}
+                count += connection.execute(put, put_values).rowcount
+        return count
+
+    rows = database.fetch(select(*keys))
+    return sum(
+        database.transact(partial(renew, some=rows[at : at + _AT_ONCE]))
+        for at in range(0, len(rows), _AT_ONCE)
+    )
+
+
+def _renewed(cipher: Cipher, known: bytes | None) -> bytes | None:
+    if known is None or cipher.is_by_first_key(known):
+        return None
+    try:
+        return cipher.renew(known)
+    except Unreadable:
+        return None
 
 
 def _renew(connection: Connection, cipher: Cipher, column: Column[bytes]) -> int:

@@ -28,12 +28,13 @@ from sqlalchemy import (
 )
 
 _CONNECT_S = 3
-_FREE_S = 0.5  # to wait for a connection of the pool
+_FREE_S = 0.5  # to wait for a connection of the pool; asked twice
 _CONNECTIONS = 5  # of one worker: none is held for longer than a statement takes
 
 # Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 # read-only, as after a failover; no right to it; disk full
 _REFUSING_STATES = frozenset({"25006", "42501", "53100"})
+_VICTIM_STATES = frozenset({"40001", "40P01"})  # not serializable, deadlock
 _REFUSING_CODES = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
@@ -102,13 +103,15 @@ def is_outage(error: exc.SQLAlchemyError) -> bool:
     )
 
 
-def is_locked(error: exc.SQLAlchemyError) -> bool:
-    """True while another writer has the SQLite file."""
+def may_run_again(error: exc.SQLAlchemyError) -> bool:
+    """True when nothing of the transaction was done, and it may be soon: while another writer has
+    the SQLite file, and where PostgreSQL has ended it for the sake of others.
+    """
     driver = error.orig if isinstance(error, exc.OperationalError) else None
-    return isinstance(driver, sqlite3.OperationalError) and (
-        getattr(driver, "sqlite_errorcode", 0) & 0xFF
-        in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    )
+    if isinstance(driver, sqlite3.OperationalError):
+        code = getattr(driver, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(driver, "sqlstate", None) in _VICTIM_STATES
 
 
 def _sqlite(url: URL, temporary: bool, **options: Any) -> Engine:

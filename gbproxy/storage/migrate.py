@@ -30,7 +30,13 @@ NEWER = "the database was made by a newer version of gbproxy, or is none of gbpr
 
 
 class CannotMigrate(Exception):
-    """The database cannot be used; the message, for the user, has neither address nor password."""
+    """The database cannot be used; the message, for the user, has neither address nor password.
+    `may_pass`: it is away or locked, and may be usable later as it is.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 def create(database: Database) -> None:
@@ -61,10 +67,10 @@ def migrate(
         try:
             return _migrate(database, cipher, clock, sleep)
         except exc.SQLAlchemyError as error:
-            if clock() >= deadline or not _may_pass(database, error):
-                raise CannotMigrate(
-                    f"the database cannot be used: {engines.reason(error)}"
-                ) from error
+            may_pass = _may_pass(database, error)
+            if clock() >= deadline or not may_pass:
+                reason = f"the database cannot be used: {engines.reason(error)}"
+                raise CannotMigrate(reason, may_pass=may_pass) from error
             if clock() >= say_at:
                 log.warning(
                     "database.awaited",
@@ -78,7 +84,9 @@ def _may_pass(database: Database, error: exc.SQLAlchemyError) -> bool:
     """Also a server that takes no writes yet may be about to, after a failover; a file will not
     change by itself.
     """
-    return engines.is_locked(error) or (database.kind == "postgresql" and engines.is_outage(error))
+    return engines.may_run_again(error) or (
+        database.kind == "postgresql" and engines.is_outage(error)
+    )
 
 
 def _migrate(
@@ -118,7 +126,8 @@ def _begin_alone(
     while not _has_begun(connection):
         if clock() >= deadline:
             raise CannotMigrate(
-                "the database is locked: another process is still changing its tables"
+                "the database is locked: another process is still changing its tables",
+                may_pass=True,
             )
         sleep(_PAUSE_S)
 
@@ -128,7 +137,7 @@ def _has_begun(connection: Connection) -> bool:
         try:
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
         except exc.OperationalError as error:
-            if engines.is_locked(error):
+            if engines.may_run_again(error):
                 return False
             raise
         return True

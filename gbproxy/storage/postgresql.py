@@ -2,13 +2,15 @@
 ever.
 
 The limit is kept here, and nothing is set in the server's session: a pooler in between gives that
-to others.
+to others. What has come by its end counts: it may have passed while this process was held up, and
+says nothing of the server then.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -17,6 +19,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 _CANCEL_S = 3.0
+_LATE_S = 0.2  # of the limit, from when this process looks: for what has come meanwhile
 
 
 class Bounded(psycopg.Connection[Any]):
@@ -35,7 +38,7 @@ class Bounded(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         if timeout is None and self.left_s is not None and not self._is_given_up:
-            timeout = self.left_s()
+            gen = _within(self.left_s(), gen)
         try:
             return super().wait(gen, interval, timeout)
         except psycopg.OperationalError:
@@ -65,6 +68,22 @@ class Bounded(psycopg.Connection[Any]):
         super().close()
 
 
+def _within(seconds: float, steps: Generator[int, int, Any]) -> Generator[int, int, Any]:
+    """psycopg's steps of waiting, which end with OperationalError when time is up."""
+    until, is_late = time.monotonic() + seconds - _LATE_S, False
+    try:
+        awaited = next(steps)
+        while True:
+            came = yield awaited
+            if time.monotonic() >= until:
+                if is_late:
+                    raise psycopg.OperationalError("the server does not answer in time")
+                until, is_late = time.monotonic() + _LATE_S, True
+            awaited = steps.send(came)
+    except StopIteration as end:
+        return end.value
+
+
 def connect(left_s: Callable[[], float] | None, *arguments: Any, **keywords: Any) -> Bounded:
     """`left_s`: how many seconds may still be waited for what is being done; None: waits."""
     if left_s is None:
@@ -88,7 +107,9 @@ def _connected(within_s: float, arguments: Any, keywords: Any) -> Bounded:
 
     threading.Thread(target=work, name="connecting", daemon=True).start()
     try:
-        return opening.result(within_s)
+        with suppress(TimeoutError):
+            return opening.result(max(0.0, within_s - _LATE_S))
+        return opening.result(min(_LATE_S, within_s))  # no longer, where time was up before
     except TimeoutError:
         opening.add_done_callback(_close)
         raise psycopg.errors.ConnectionTimeout("the server cannot be reached in time") from None

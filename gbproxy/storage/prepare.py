@@ -30,7 +30,13 @@ from gbproxy.storage.temporary import new_folder, remove, url_in
 
 
 class CannotBeUsed(Exception):
-    """The message is for the user who has set DATABASE_URL and SECRET_KEY; no secret is in it."""
+    """The message is for the user who has set DATABASE_URL and SECRET_KEY; no secret is in it.
+    `may_pass`: the database is away or locked, and may be usable later as it is.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 def prepare(
@@ -52,9 +58,9 @@ def prepare(
         with database.long_timeout():
             check_secret_key(database, cipher)
     except CannotMigrate as error:
-        raise CannotBeUsed(f"DATABASE_URL: {error}") from error
+        raise CannotBeUsed(f"DATABASE_URL: {error}", may_pass=error.may_pass) from error
     except StorageUnavailable as error:
-        raise CannotBeUsed("DATABASE_URL: the database cannot be used; the log says why") from error
+        raise _away() from error
     except WrongSecretKey as error:
         raise CannotBeUsed(str(error)) from error
     finally:
@@ -115,9 +121,15 @@ def limited_keys(url: str) -> Sequence[str]:
     try:
         return ApiKeyStore(database).limited()
     except StorageUnavailable as error:
-        raise CannotBeUsed("DATABASE_URL: the database cannot be used; the log says why") from error
+        raise _away() from error
     finally:
         database.close()
+
+
+def _away() -> CannotBeUsed:
+    return CannotBeUsed(
+        "DATABASE_URL: the database cannot be used; the log says why", may_pass=True
+    )
 
 
 def private_database(meter: Meter = SILENT) -> Database:

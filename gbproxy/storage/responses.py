@@ -1,18 +1,22 @@
 """Stored responses of the Responses API, each under the API key that made it, encrypted.
 
 A response names the one before it, and with that the whole conversation: each item is stored once.
-What is used lives on: storing a response renews all those before it.
+What is used lives on: storing a response renews all those before it. Its large values are stored
+beside it, in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal, or_, select, update
 
+from gbproxy.storage.chunks import CHUNK_BYTES, Chunks
 from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher, Unreadable
 from gbproxy.storage.statements import HotStatement
+from gbproxy.storage.tables import file_chunks
 from gbproxy.storage.tables import responses as rows
 
 TTL_S = 30 * 86_400.0  # after the last use
@@ -39,7 +43,7 @@ _chain = _chain.union_all(
     )
 )
 _CHAIN = (
-    select(_c.content, _c.previous_id)
+    select(_c.id, _c.content, _c.previous_id)
     .join(_chain, _c.id == _chain.c.id)
     .order_by(_chain.c.depth.desc())
 )
@@ -74,6 +78,13 @@ _TRIM = delete(rows).where(
         )
     )
 )
+_CHUNKS_OF = "response:"  # before a response's id; ids of files have no such sign
+_chunked = file_chunks.c.file_id
+_ORPHANS = (
+    select(_chunked)
+    .distinct()
+    .where(_chunked.startswith(_CHUNKS_OF), _chunked.not_in(select(literal(_CHUNKS_OF) + _c.id)))
+)
 
 
 class ResponseRows:
@@ -90,6 +101,7 @@ class ResponseRows:
     ) -> None:
         self._database = database
         self._cipher = cipher
+        self._chunks = Chunks(database, cipher)
         self._clock = clock
         self._caps = {"most": most, "most_bytes": most_bytes}
 
@@ -104,14 +116,22 @@ class ResponseRows:
         except Unreadable:
             return None
 
-    def add(self, key_digest: bytes, id_: str, previous_id: str | None, sealed: bytes) -> None:
-        """Store a response, and renew those before it."""
+    def add(
+        self,
+        key_digest: bytes,
+        id_: str,
+        previous_id: str | None,
+        sealed: bytes,
+        *,
+        beside_bytes: int = 0,
+    ) -> None:
+        """Store a response, and renew those before it. `beside_bytes`: of its values in chunks."""
         now = self._clock()
         values = {
             "id": id_,
             "key_digest": key_digest,
             "previous_id": previous_id,
-            "size": len(sealed),
+            "size": len(sealed) + beside_bytes,
             "content": sealed,
             "created_at": now,
             "expires_at": now + TTL_S,
@@ -138,24 +158,52 @@ class ResponseRows:
         found = self._database.fetch(_GET, self._wanted(key_digest, id_))
         return bytes(found[0][0]) if found else None
 
-    def chain(self, key_digest: bytes, id_: str) -> Sequence[bytes]:
-        """The sealed contents of this key's response and of all before it, the oldest first; empty
-        when one of them is gone.
+    def add_beside(self, id_: str, content: bytes | memoryview, start: int = 0) -> Iterator[int]:
+        """Store a large value of a stored response from `start` on. Yields where each chunk ends:
+        others may go on before the next one.
+        """
+        view = memoryview(content)
+        for at in range(0, len(view), CHUNK_BYTES):
+            piece = bytes(view[at : at + CHUNK_BYTES])
+            self._chunks.add(_CHUNKS_OF + id_, start + at, piece)
+            yield start + at + len(piece)
+
+    def beside(self, id_: str, start: int, size: int) -> Iterator[bytes]:
+        """Yield the bytes of a response's large value; fewer when they are gone."""
+        for piece in self._chunks.read(_CHUNKS_OF + id_, start) if size else ():
+            yield piece[:size]
+            size -= len(piece)
+            if size <= 0:
+                return
+
+    def chain(self, key_digest: bytes, id_: str) -> Sequence[tuple[str, bytes]]:
+        """The ids and sealed contents of this key's response and of all before it, the oldest
+        first; empty when one of them is gone.
         """
         found = self._database.fetch(_CHAIN, self._wanted(key_digest, id_))
         if not found or found[0].previous_id is not None:
             return []
-        return [bytes(row.content) for row in found]
+        return [(row.id, bytes(row.content)) for row in found]
 
     def remove(self, key_digest: bytes, id_: str) -> bool:
         """False when this key has no such response."""
-        return self._database.change(_REMOVE, self._wanted(key_digest, id_)) == 1
+
+        def both(connection: Connection) -> bool:
+            wanted = self._wanted(key_digest, id_)
+            if connection.execute(_REMOVE, wanted).rowcount != 1:
+                return False
+            self._chunks.remove(connection, f"{_CHUNKS_OF}{wanted['wanted']}")
+            return True
+
+        return self._database.transact(both)
 
     def trim(self) -> int:
         """Remove what has expired, and what is more than a key may have. Returns how many."""
         removed = self._database.change(_EXPIRE, {"now": self._clock()})
         for (key_digest,) in self._database.fetch(_CROWDED, self._caps):
             removed += self._database.change(_TRIM, {**self._caps, "by": key_digest})
+        for (orphan,) in self._database.fetch(_ORPHANS):
+            self._database.transact(partial(self._chunks.remove, id_=orphan))
         return removed
 
     def _wanted(self, key_digest: bytes, id_: str) -> dict[str, object]:

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import and_, bindparam, case, delete, insert, not_, or_, select, update
 
 from gbproxy.domain.session import CLIENT_SESSION
+from gbproxy.storage.columns import has_identity
 from gbproxy.storage.statements import HotStatement
-from gbproxy.storage.tables import has_identity
 from gbproxy.storage.tables import sessions as rows
 
 PREWARMED, RUNNING, IDLE, DELETING = "prewarmed", "running", "idle", "deleting"

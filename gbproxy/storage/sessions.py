@@ -219,7 +219,7 @@ class SessionRows:
                 "conversation": "",
                 **fixed,
             }
-            for key, name in found
+            for key, name in sorted(found)
         ]
         self._database.transact(
             lambda connection: connection.execute(statements.ADD_MARKED, values)

@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sqlalchemy import (
     JSON,
     BigInteger,
-    BindParameter,
     Boolean,
     Column,
-    ColumnElement,
-    DateTime,
-    Dialect,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
-    TypeDecorator,
-    func,
 )
 
-from gbproxy.domain.account import ID_IN_KEY, IDENTITY_CHARS
+from gbproxy.storage.columns import Instant
 
-REVISION = "0010"  # the newest migration: what these tables are
-
-
-class Instant(TypeDecorator[float]):
-    """A point in time: Unix seconds in Python, UTC in the database."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: float | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else datetime.fromtimestamp(value, UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> float | None:
-        if value is None:
-            return None
-        # SQLite gives back what it was given, without the zone.
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-
+REVISION = "0016"  # the newest migration: what these tables are
 
 metadata = MetaData(
     naming_convention={
@@ -51,17 +26,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-def has_id(account_key: Column[str], account_id: BindParameter[str]) -> ColumnElement[bool]:
-    """True for a row of the account with this id, whichever upstream identity it had then."""
-    return func.substr(account_key, ID_IN_KEY + 1) == account_id
-
-
-def has_identity(account_key: Column[str], identities: BindParameter[str]) -> ColumnElement[bool]:
-    """True for a row of an account with one of these upstream identities, whatever its id was."""
-    return func.substr(account_key, 1, IDENTITY_CHARS).in_(identities)
-
 
 accounts = Table(
     "accounts",
@@ -96,6 +60,7 @@ api_keys = Table(
     Column("rate_limit", String),  # such as 60/hour
     Column("tokens_per_day", BigInteger),
     Column("concurrent_streams", Integer),
+    Column("allowed_addresses", String),  # JSON: networks
 )
 
 # `account_key` is Account.account_key: the upstream identity and the account's id.
@@ -141,6 +106,19 @@ account_uses = Table(
     Column("last_error", String),
     Column("last_error_at", Instant),
     Column("last_error_said", JSON(none_as_null=True)),  # UpstreamWords.safe
+    Column("last_error_kind", String),  # GatewayError.kind
+)
+
+# Answers that began, and their tokens, by the hour: what administrators see of a day.
+hourly_use = Table(
+    "hourly_use",
+    metadata,
+    Column("hour", Instant, primary_key=True),  # its beginning
+    Column("account_id", String, primary_key=True),
+    Column("key", String, primary_key=True),  # fingerprint of the API key
+    Column("quota", String, primary_key=True),
+    Column("answers", Integer, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
 )
 
 # The last check of each account's credential.
@@ -153,6 +131,31 @@ account_checks = Table(
     Column("detail", String, nullable=False),
     Column("checked_at", Instant, nullable=False),
     Column("said", JSON(none_as_null=True)),  # UpstreamWords.safe
+)
+
+# When the sign-in in use was given, and when it was probed last.
+credential_times = Table(
+    "credential_times",
+    metadata,
+    Column("account_key", String, primary_key=True),
+    Column("credential", String, nullable=False),  # Account.sign_in_fingerprint
+    Column("given_at", Instant, nullable=False),
+    Column("probed_at", Instant),
+)
+
+# What operators were told, and whether it is over.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("account_key", String, primary_key=True),  # "": of no account
+    # Of an account: a quota's scope. Of none: a digest of the accounts or the Redis it is about.
+    Column("scope", String, primary_key=True),
+    Column("is_open", Boolean, nullable=False),
+    Column("opened_at", Instant, nullable=False),  # when that was told last
+    Column("closed_at", Instant),
+    Column("seen_at", Instant),  # when a gateway that can judge it last found it so
+    Column("untold_since", Instant),  # since when the last message is being sent; NULL: it was
 )
 
 # Which models and tools each account has been found to have.
@@ -200,13 +203,70 @@ responses = Table(
     Column("id", String, primary_key=True),
     Column("key_digest", LargeBinary, nullable=False),  # of the API key that made it
     Column("previous_id", String),
-    Column("size", Integer, nullable=False),  # bytes of `content`
+    Column("size", Integer, nullable=False),  # bytes of `content` and of what stands in chunks
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     # Encrypted JSON. Last: what stands behind it is slow to reach in SQLite.
     Column("content", LargeBinary, nullable=False),
     Index(None, "expires_at"),
     Index(None, "key_digest", "expires_at", "size"),
+)
+
+# Files that clients have uploaded, or begun to.
+files = Table(
+    "files",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("key_digest", LargeBinary, nullable=False),  # of the API key that made it
+    Column("purpose", String, nullable=False),
+    Column("is_complete", Boolean, nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes that have come
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("about", LargeBinary, nullable=False),  # encrypted JSON: its name and so on
+    Index(None, "expires_at"),
+    Index(None, "key_digest", "created_at", "size"),
+)
+
+# Of files, and of the large values of responses: under "response:" and the response's id.
+file_chunks = Table(
+    "file_chunks",
+    metadata,
+    Column("file_id", String, primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),  # of its bytes in the file
+    Column("content", LargeBinary, nullable=False),  # encrypted
+)
+
+# Requests that are over, without contents.
+request_log = Table(
+    "request_log",
+    metadata,
+    # When it was over: microseconds since 1970, times 1024, and a number. So the rows lie in
+    # the order of time, and what is written twice after an outage is there once.
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False
+    ),
+    Column("request_id", String, nullable=False),
+    Column("key", String),  # its fingerprint
+    Column("key_name", String),
+    Column("surface", String, nullable=False),
+    Column("model", String),
+    Column("account", String),  # its id
+    Column("account_name", String),
+    Column("status", Integer, nullable=False),
+    Column("code", String),  # of its error
+    Column("ttft_ms", Integer),
+    Column("duration_ms", Integer, nullable=False),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("attempts", Integer, nullable=False),
+    Column("is_streamed", Boolean, nullable=False),
+    Index(None, "request_id"),
+    Index(None, "key", "id"),
+    Index(None, "model", "id"),
+    Index(None, "account", "id"),
+    Index(None, "status", "id"),
+    Index(None, "code", "id"),
 )
 
 leases = Table(
@@ -223,6 +283,15 @@ workers = Table(
     Column("id", String, primary_key=True),
     Column("heartbeat_at", Instant, nullable=False),
     Column("in_flight", String),  # JSON: how many answers run on each account
+)
+
+# Audit lines of commands, until a gateway's log has them.
+untold_changes = Table(
+    "untold_changes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("made_at", Instant, nullable=False),
+    Column("facts", String, nullable=False),  # JSON
 )
 
 # One version counter per topic.

@@ -16,6 +16,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher, Unreadable
 from gbproxy.storage.tables import cookies, tokens
 from gbproxy.storage.upserts import at, not_older, upsert
+from gbproxy.storage.workers import ChangeCounter
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class CookieRows:
     def __init__(self, database: Database, cipher: Cipher) -> None:
         self._database = database
         self._cipher = cipher
+        self._changes = ChangeCounter(database)
         self._put = upsert(
             database,
             cookies,
@@ -84,7 +86,7 @@ class CookieRows:
             "cookies": self._cipher.encrypt(secrets),
             **at(cookies.c.renewed_at, renewed.renewed_at),
         }
-        return self._database.change(self._put, values) == 1
+        return self._changes.change("credentials", self._put, values) == 1
 
     def read(self, since: float = 0.0) -> dict[str, RenewedCookies]:
         """By account key, those renewed at `since` (Unix seconds) or later."""
@@ -104,6 +106,7 @@ class TokenRows:
     def __init__(self, database: Database, cipher: Cipher) -> None:
         self._database = database
         self._cipher = cipher
+        self._changes = ChangeCounter(database)
         self._put = upsert(
             database,
             tokens,
@@ -123,7 +126,11 @@ class TokenRows:
             "bearer": self._cipher.encrypt(token.bearer),
             **at(tokens.c.signed_at, token.signed_at),
         }
-        return self._database.change(self._put, values) == 1
+        return self._changes.change("credentials", self._put, values) == 1
+
+    def version(self) -> int:
+        """A number that changes with every token and every renewed cookie that is kept."""
+        return self._changes.version("credentials")
 
     def read(self, since: float = 0.0) -> dict[str, StoredToken]:
         """By account key, those signed at `since` (Unix seconds) or later."""

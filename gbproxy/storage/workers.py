@@ -14,14 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, Executable, bindparam, delete, select
 
-from gbproxy.storage.database import Database
+from gbproxy.storage.database import Database, Values
 from gbproxy.storage.statements import HotStatement
 from gbproxy.storage.tables import changes, leases, workers
 from gbproxy.storage.upserts import insert, upsert
 
-Topic = Literal["accounts", "keys"]
+Topic = Literal["accounts", "console", "credentials", "health", "keys"]
+REREAD_S = 5.0  # what a worker of an earlier version has stored moves no counter
 
 _RELEASE = delete(leases).where(
     leases.c.name == bindparam("lease"), leases.c.holder == bindparam("worker")
@@ -36,6 +37,7 @@ _ALIVE_S = 5.0  # with an older heartbeat a worker may be dead, and its answers 
 _DEREGISTER = delete(workers).where(workers.c.id == bindparam("worker"))
 _REMOVE = delete(workers).where(workers.c.id.in_(bindparam("gone", expanding=True)))
 _RELEASE_HELD = delete(leases).where(leases.c.holder.in_(bindparam("gone", expanding=True)))
+_VERSIONS = HotStatement(select(changes.c.topic, changes.c.version))
 _VERSION = HotStatement(select(changes.c.version).where(changes.c.topic == bindparam("topic")))
 # An end further ahead than so many terms was written by a clock that has been set back since.
 _TERMS = 2
@@ -108,7 +110,7 @@ class WorkerRegistry:
         self._database = database
         self._clock = clock
         self._worker_id = worker_id
-        self._heartbeat = upsert(database, workers, "heartbeat_at", "in_flight")
+        self._heartbeat = HotStatement(upsert(database, workers, "heartbeat_at", "in_flight"))
 
     def heartbeat(self, in_flight: Mapping[str, int] | None = None) -> None:
         """This worker is alive; `in_flight`: by account id, how many answers run on it here."""
@@ -153,8 +155,29 @@ class ChangeCounter:
         found = self._database.fetch(_VERSION, {"topic": topic})
         return int(found[0][0]) if found else 0
 
+    def versions(self) -> Mapping[str, int]:
+        """Of all topics that have ever changed, in one look. Raises StorageUnavailable."""
+        return dict(self._database.fetch(_VERSIONS, {}))
+
+    def change(self, topic: Topic, statement: Executable, values: Values) -> int:
+        """Run one statement, counted for its topic if it changes anything. Returns how many rows it
+        has changed. Raises StorageUnavailable.
+        """
+
+        def change_and_count(connection: Connection) -> int:
+            count = connection.execute(statement, values).rowcount
+            if count:
+                self.increment(connection, topic)
+            return count
+
+        return self._database.transact(change_and_count)
+
     def increment(self, connection: Connection, topic: Topic) -> None:
         """To be called in the transaction of the change itself: a worker that sees the new version
         sees the change.
         """
         connection.execute(self._increment, {"topic": topic, "version": 1})
+
+    def advance(self, topic: Topic) -> None:
+        """Where the new version is the whole change. Raises StorageUnavailable."""
+        self._database.transact(lambda connection: self.increment(connection, topic))

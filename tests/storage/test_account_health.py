@@ -7,10 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
+from sqlalchemy import delete
 
 from gbproxy.accounts.health import AccountHealth, HealthState
 from gbproxy.storage.account_health import AccountHealthRows, AccountUse
 from gbproxy.storage.database import Database
+from gbproxy.storage.tables import account_states
+from gbproxy.storage.workers import REREAD_S
 from tests.support.clock import Clock
 
 
@@ -169,12 +172,15 @@ def test_what_the_upstream_said_stands_with_the_last_error_and_goes_with_it(
 ) -> None:
     said = {"http_status": 403, "reasons": ["ACCESS_DENIED"]}
 
-    rows.failed("anna", "It was refused.", clock(), said)
+    rows.failed("anna", "It was refused.", clock(), said, "CredentialRefused")
     before = rows.uses()
     rows.failed("anna", None, clock() + 1)
 
-    assert before == {"anna": AccountUse(None, "It was refused.", clock(), said)}
+    assert before == {
+        "anna": AccountUse(None, "It was refused.", clock(), said, "CredentialRefused")
+    }
     assert rows.uses()["anna"].last_error_said is None
+    assert rows.uses()["anna"].last_error_kind is None
 
 
 def test_a_recovery_takes_the_last_error_away(rows: Rows, clock: Clock) -> None:
@@ -184,3 +190,35 @@ def test_a_recovery_takes_the_last_error_away(rows: Rows, clock: Clock) -> None:
     rows.failed("anna", "Earlier.", clock())
 
     assert rows.uses() == {"anna": AccountUse(None, None, clock() + 1)}
+
+
+def test_the_latest_health_is_read_anew_once_a_worker_has_stored_some(
+    database: Database, clock: Clock, rows: Rows
+) -> None:
+    ours = AccountHealthRows(database, clock, StateRow)
+    nothing = ours.latest()
+    rows.publish(cooling(clock))
+
+    known = ours.latest()
+    again = ours.latest()
+    clock.now += 60
+    rows.try_probe("anna", "text", clock() + 30)
+    probed = ours.latest()
+
+    assert nothing == []
+    assert [row.state for row in known] == ["cooling"]
+    assert again is known
+    assert [row.probe_until for row in probed] == [clock() + 30]
+
+
+def test_the_latest_health_is_read_anew_after_a_while_whoever_stored_it(
+    database: Database, clock: Clock, rows: Rows
+) -> None:
+    rows.publish(cooling(clock))
+    assert len(rows.latest()) == 1
+    database.change(delete(account_states))  # as a worker does that counts nothing
+
+    early = len(rows.latest())
+    clock.now += REREAD_S
+
+    assert (early, rows.latest()) == (1, [])

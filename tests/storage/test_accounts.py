@@ -405,3 +405,19 @@ def test_no_secret_stands_in_the_database_s_files(
 
 def _files(folder: Path) -> Iterator[bytes]:
     yield from (path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+def test_what_is_kept_of_credentials_is_counted_and_what_is_refused_is_not(
+    database: Database, cipher: Cipher, clock: Clock
+) -> None:
+    cookies, tokens = CookieRows(database, cipher), TokenRows(database, cipher)
+    versions = [tokens.version()]
+
+    cookies.keep(ANNA, RenewedCookies(DIGEST, COOKIE, None, clock()))
+    versions.append(tokens.version())
+    tokens.keep(ANNA, StoredToken(DIGEST, BEARER, clock()))
+    versions.append(tokens.version())
+    tokens.keep(ANNA, StoredToken(DIGEST, BEARER, clock() - 1))  # older than the stored one
+    versions.append(tokens.version())
+
+    assert versions == [0, 1, 2, 2]

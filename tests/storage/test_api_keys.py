@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from gbproxy.domain.networks import parse_network
 from gbproxy.domain.principal import ApiKey, KeyPolicy, Rate, key_digest
+from gbproxy.errors import BadRequest
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database, UniqueViolation
 from tests.support.clock import Clock
@@ -16,7 +20,13 @@ FULL = ApiKey(
     key_digest("full"),
     NOW + 0.25,
     NOW + 5,
-    KeyPolicy(frozenset({"b", "a"}), Rate(100, 900), 10**12, 3),
+    KeyPolicy(
+        frozenset({"b", "a"}),
+        Rate(100, 900),
+        10**12,
+        3,
+        (parse_network("192.0.2.0/24"), parse_network("2001:db8::/32")),
+    ),
 )
 PLAIN = ApiKey("1", "plain", key_digest("plain"), NOW)
 LIMITED = [
@@ -40,12 +50,42 @@ def test_every_change_is_told(database: Database) -> None:
     versions = [other.version()]
     rows.add(PLAIN)
     versions.append(other.version())
+    assert rows.change(PLAIN.id, lambda key: key) == PLAIN
+    versions.append(other.version())
     assert rows.remove(PLAIN.id)
     versions.append(other.version())
 
-    assert len(set(versions)) == 3
+    assert len(set(versions)) == 4
     assert not rows.remove(PLAIN.id)
+    assert rows.change(PLAIN.id, lambda key: key) is None
     assert other.version() == versions[-1]
+
+
+def test_a_key_is_changed_in_every_field(database: Database) -> None:
+    rows = ApiKeyStore(database)
+    for key in (PLAIN, FULL):
+        rows.add(key)
+
+    full = replace(PLAIN, name="new", expires_at=NOW + 1, policy=FULL.policy)
+    plain = replace(FULL, expires_at=None, policy=KeyPolicy())
+
+    changed = [rows.change(key.id, lambda _, key=key: key) for key in (full, plain)]
+
+    assert rows.all() == changed == [full, plain]
+
+
+def test_a_change_that_fails_changes_nothing(database: Database) -> None:
+    rows = ApiKeyStore(database)
+    rows.add(PLAIN)
+    version = rows.version()
+
+    def fail(key: ApiKey) -> ApiKey:
+        raise BadRequest(key.name)
+
+    with pytest.raises(BadRequest):
+        rows.change(PLAIN.id, fail)
+
+    assert (rows.all(), rows.version()) == ([PLAIN], version)
 
 
 @pytest.mark.parametrize("key_id", ["nobody", "", "a\0b", "' OR 1=1 --", "%"])
@@ -54,6 +94,7 @@ def test_what_is_no_id_removes_nothing(database: Database, key_id: str) -> None:
     rows.add(PLAIN)
 
     assert not rows.remove(key_id)
+    assert rows.change(key_id, lambda key: key) is None
     assert rows.all() == [PLAIN]
 
 

@@ -43,6 +43,7 @@ print(right, database.failures)
 """
 
 
+@pytest.mark.slow
 def test_of_all_who_claim_at_once_each_session_goes_to_one(
     database: Database, url: str, kind: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -81,14 +82,7 @@ def test_a_connection_with_a_high_number_works(url: str, database: Database) -> 
         " pg_sleep(0.01)')))"
     )
 
-    run = subprocess.run(
-        [sys.executable, "-c", program, url],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    run = _ended("-c", program, url)
 
     assert (run.stdout, run.returncode) == ("[(1,)]\n", 0), run.stderr
 
@@ -97,16 +91,29 @@ def test_a_connection_with_a_high_number_works(url: str, database: Database) -> 
 def test_a_request_that_is_ended_in_mid_statement_does_not_spoil_its_connection(
     url: str, database: Database
 ) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", ENDING, url],
+    run = _ended("-c", ENDING, url)
+
+    assert (run.stdout, run.stderr) == ("True 0\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_a_database_that_answers_is_not_away_for_a_worker_that_is_held_up(url: str) -> None:
+    run = _ended("-m", "tests.support.held_up_in_gevent", url)
+
+    assert (run.stdout, run.returncode) == ("(0, 0, 0)", 0), run.stderr
+
+
+def _ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python program, when it has ended."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
-
-    assert (run.stdout, run.stderr) == ("True 0\n", "")
 
 
 def _rush(url: str) -> list[dict[str, object]]:

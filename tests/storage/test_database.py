@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from gbproxy.errors import StorageUnavailable
 from gbproxy.storage.database import (
@@ -34,6 +34,11 @@ from tests.support.polling import until
 
 SECRET = "a-secret-key-for-tests-1"
 ADD = insert(metadata_entries)
+CHANGE = (
+    update(metadata_entries)
+    .where(metadata_entries.c.name == bindparam("wanted"))
+    .values(value=bindparam("by"))
+)
 NAMES = select(metadata_entries.c.name).order_by(metadata_entries.c.name)
 
 
@@ -379,6 +384,37 @@ def _unavailable(database: Database) -> BaseException | None:
     except StorageUnavailable as error:
         return error
     return None
+
+
+def test_transactions_that_wait_for_each_other_are_both_done(
+    opened: Open, server: PostgreSQL
+) -> None:
+    url = f"{server.new_database()}&options=-c%20deadlock_timeout%3D20ms"
+    database = opened(url, request_timeout_s=20.0)
+    migrate(database, CIPHER)
+    for name in ("one", "two"):
+        database.change(ADD, fact(name))
+    both_have_theirs = threading.Barrier(2)
+    begun: list[str] = []
+
+    def change(first: str, second: str) -> None:
+        def both(connection: Connection) -> None:
+            begun.append(first)
+            for name in (first, second):
+                connection.execute(CHANGE, {"wanted": name, "by": first.encode()})
+                if name == first and begun.count(first) == 1:
+                    both_have_theirs.wait(20)
+
+        database.transact(both)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(change, ("one", "two"), ("two", "one")))
+
+    values = {row.value for row in database.fetch(select(metadata_entries.c.value))}
+    assert len(values & {b"one", b"two"}) == 1  # of the one that was done last
+    assert len(begun) == 3
+    assert database.failures == 0
+    assert database.is_up
 
 
 def test_a_statement_that_takes_too_long_does_not_hold_its_connection(

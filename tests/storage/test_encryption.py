@@ -8,11 +8,14 @@ import pytest
 
 from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher, Unreadable, WrongSecretKey, check_secret_key
+from gbproxy.storage.files import FileRows
+from gbproxy.storage.responses import ResponseRows
 from gbproxy.storage.tokens_cookies import CookieRows, RenewedCookies, StoredToken, TokenRows
 from tests.support.accounts import widget_account
 from tests.support.clock import Clock
 from tests.support.databases import stored_accounts
 
+KEY = b"k" * 32
 OLD, NEW = "the-old-secret-key-1", "the-new-secret-key-2"
 
 
@@ -23,7 +26,7 @@ def test_what_is_encrypted_comes_back() -> None:
     encrypted = cipher.encrypt(value)
 
     assert cipher.decrypt(encrypted) == value
-    assert b"CSE" not in encrypted
+    assert b"CSE." not in encrypted  # without the dot, letters of base64 may say so by chance
     assert cipher.encrypt(value) != encrypted
 
 
@@ -75,6 +78,37 @@ def test_a_new_first_key_encrypts_everything_anew_so_that_the_old_one_can_go(
     assert TokenRows(database, new).read() == {"a": token}
     assert [(record.getMessage(), record.values) for record in caplog.records] == [
         ("secret_key.rotated", 3)
+    ]
+
+
+def test_a_new_first_key_encrypts_files_and_stored_responses_anew(
+    database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, both = Cipher([OLD]), Cipher([NEW, OLD])
+    check_secret_key(database, old)
+    responses, files = ResponseRows(database, old, clock), FileRows(database, old, clock)
+    responses.add(KEY, "resp_1", None, responses.seal(b"said"), beside_bytes=5)
+    assert list(responses.add_beside("resp_1", b"large")) == [5]
+    id_ = files.begin(KEY, name="a.txt", media_type="text/plain")
+    assert files.add(id_, 0, b"one")
+    assert files.add(id_, 3, b"two")
+    assert files.complete(id_, 6, "digest", media_type="text/plain")
+    FileRows(database, both, clock).begin(KEY, name="new.txt", media_type="text/plain")
+
+    with caplog.at_level(logging.INFO):
+        check_secret_key(database, both)
+
+    new = Cipher([NEW])
+    check_secret_key(database, new)
+    responses, files = ResponseRows(database, new, clock), FileRows(database, new, clock)
+    assert responses.open(responses.get(KEY, "resp_1") or b"") == b"said"
+    assert b"".join(responses.beside("resp_1", 0, 5)) == b"large"
+    found = files.get(KEY, id_)
+    assert found is not None
+    assert found.name == "a.txt"
+    assert b"".join(files.read(id_)) == b"onetwo"
+    assert [(record.getMessage(), record.values) for record in caplog.records] == [
+        ("secret_key.rotated", 5)
     ]
 
 

@@ -166,8 +166,10 @@ def test_a_migration_is_told(url: str, caplog: pytest.LogCaptureFixture) -> None
 def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
     database.change(text("UPDATE alembic_version SET version_num = '9999'"))
 
-    with pytest.raises(CannotMigrate, match="made by a newer version"):
+    with pytest.raises(CannotMigrate, match="made by a newer version") as refused:
         migrate.migrate(database, CIPHER)
+
+    assert not refused.value.may_pass
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) -> None:
@@ -184,6 +186,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) ->
         assert not connection.dialect.has_table(connection, "alembic_version")
 
 
+@pytest.mark.slow
 def test_two_processes_that_start_at_once_both_succeed(
     opened: Open, new_url: Callable[[], str]
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_server_that_is_still_starting_is_waited_for(
     told = [(record.getMessage(), record.left_s) for record in caplog.records]
     assert told == [("database.awaited", 11), ("database.awaited", 6), ("database.awaited", 1)]
     assert "the-password" not in str(refused.value) + caplog.text
+    assert refused.value.may_pass
 
 
 def test_a_server_that_comes_in_time_is_used(
@@ -256,9 +260,17 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
     with pytest.raises(
         preparation.CannotBeUsed,
         match=r"DATABASE_URL: the database cannot be used: file is not a database",
-    ):
+    ) as refused:
         preparation.prepare(f"sqlite:///{path}", [KEY])
     assert path.read_bytes() == content
+    assert not refused.value.may_pass
+
+
+def test_a_server_that_is_away_may_come_back(tmp_path: Path) -> None:
+    with pytest.raises(preparation.CannotBeUsed) as refused:
+        preparation.prepare(f"postgresql:///name?host={tmp_path}", [KEY], patience_s=0.0)
+
+    assert refused.value.may_pass
 
 
 def test_a_temporary_database_has_the_same_tables_and_is_gone_with_its_owner() -> None:

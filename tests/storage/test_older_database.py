@@ -140,6 +140,7 @@ def test_an_account_that_no_key_can_read_stays_left_out_and_the_others_come_over
     assert read(opened(old), [older.SECRET_KEY], clock) == [ACCOUNTS[0], ACCOUNTS[2]]
 
 
+@pytest.mark.slow
 def test_of_several_that_start_at_once_one_takes_it_over(
     old: str, opened: Open, clock: Clock
 ) -> None:

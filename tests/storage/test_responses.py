@@ -5,11 +5,13 @@ or more than a key may have, goes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import text
 
 from gbproxy.storage import responses
+from gbproxy.storage.chunks import CHUNK_BYTES
 from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.responses import TTL_S, ResponseRows
@@ -31,7 +33,7 @@ def add(
 
 
 def chain(rows: ResponseRows, id_: str, key: bytes = OURS) -> list[str]:
-    return [(rows.open(sealed) or b"").decode().strip() for sealed in rows.chain(key, id_)]
+    return [(rows.open(sealed) or b"").decode().strip() for _, sealed in rows.chain(key, id_)]
 
 
 def test_a_response_is_found_with_all_before_it_by_its_key_alone(rows: ResponseRows) -> None:
@@ -118,3 +120,33 @@ def test_nothing_of_a_response_is_readable_in_the_database(
 def test_the_caps_are_those_that_the_docs_tell() -> None:
     assert (responses.MOST_OF_A_KEY, responses.MOST_BYTES_OF_A_KEY) == (1_000, 256 * 1024 * 1024)
     assert TTL_S == 30 * 86_400
+
+
+def test_large_values_stand_beside_a_response_and_go_with_it(
+    rows: ResponseRows, database: Database, clock: Clock
+) -> None:
+    content = bytes(range(256)) * (2 * CHUNK_BYTES // 256) + b"the end"
+    for id_ in ("removed", "expired"):
+        add(rows, id_)
+        ends = list(rows.add_beside(id_, content))
+        assert ends[-1] == len(content)
+        assert max(b - a for a, b in pairwise([0, *ends])) <= CHUNK_BYTES
+
+        assert b"".join(rows.beside(id_, 0, len(content))) == content
+        assert b"".join(rows.beside(id_, 1000, CHUNK_BYTES)) == content[1000 : 1000 + CHUNK_BYTES]
+        assert b"".join(rows.beside(id_, len(content) - 7, 7)) == b"the end"
+
+    assert rows.remove(OURS, "removed")
+    assert b"".join(rows.beside("removed", 0, 10)) == b""
+    clock.now += TTL_S + 1
+    assert rows.trim() == 1
+    assert database.fetch(text("SELECT count(*) FROM file_chunks")) == [(0,)]
+
+
+def test_what_stands_beside_counts_among_a_keys_bytes(rows: ResponseRows, clock: Clock) -> None:
+    rows.add(OURS, "large", None, rows.seal(b"x"), beside_bytes=6_000)
+    clock.now += 1
+    add(rows, "small")
+
+    assert rows.trim() == 1
+    assert rows.get(OURS, "large") is None
