@@ -7,37 +7,9 @@ are for the client: no secret, no account, nothing of a prompt or answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-_SAFE = ("verb", "http_status", "content_type", "status", "reasons", "domain", "quotas")
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamWords:
-    """An upstream's reply in its own words: HTTP status and type, and the parts of Google's error.
-
-    All but `message` and `body` are single words, fit for a log. Those two may quote anything: they
-    are for the doctor and a capture alone.
-    """
-
-    verb: str = ""
-    http_status: int | None = None
-    content_type: str = ""
-    status: str = ""
-    reasons: tuple[str, ...] = ()
-    domain: str = ""
-    quotas: tuple[str, ...] = ()
-    message: str = field(default="", repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-    def safe(self) -> dict[str, Any]:
-        """The parts that operators may see, as a JSON object without empty ones."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name in _SAFE
-            if (value := getattr(self, name))
-        }
+from gbproxy.upstream_words import UpstreamWords
 
 
 class GatewayError(Exception):
@@ -76,6 +48,11 @@ class GatewayError(Exception):
         return self.said.safe() if self.said is not None else None
 
     @property
+    def kind(self) -> str:
+        """The name by which this error is kept and told apart from others: its class'."""
+        return type(self).__name__
+
+    @property
     def own_words(self) -> str:
         """The message for logs: one from the upstream, which may quote the client, is left out."""
         return self.message
@@ -106,6 +83,15 @@ class PreviousResponseNotFound(BadRequest):
 
 class Unauthenticated(GatewayError):
     status, code = 401, "invalid_api_key"
+
+
+class AddressNotAllowed(GatewayError):
+    """The key is good, but not from where the request came."""
+
+    status, code = 403, "address_not_allowed"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"this API key may not be used from {address[:64] or 'this address'}")
 
 
 class NotFound(GatewayError):
@@ -268,9 +254,7 @@ class ToolCallMissing(UpstreamError):
 
 
 class StructuredOutputInvalid(UpstreamError):
-    """The model's answer is not the JSON that the request asks for, and some of it may have
-    been sent already.
-    """
+    """The answer is not the JSON that the request asks for; some of it may have been sent."""
 
 
 class CredentialRefused(UpstreamError):

@@ -1,3 +1,3 @@
-"""The version, for all that tell it; pyproject.toml says the same."""
+"""The version, for all that tell it: the package's own is read from here."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -17,6 +17,20 @@ probe finds it valid again.
 
 QUOTA_CLASSES: tuple[QuotaClass, ...] = ("text", "images", "videos")
 
+QuotaScope = str
+"""A quota class, or `class:model`: that of one model alone, see `Model.quota_scope`."""
+
+
+def quota_class(scope: QuotaScope) -> str:
+    """The class that a scope is, or is of."""
+    return scope.partition(":")[0]
+
+
+def quota_model(scope: QuotaScope) -> str:
+    """The model that a scope is of alone, or ""."""
+    return scope.partition(":")[2]
+
+
 WIDGET = "widget"
 """The name of the upstream that the settings' accounts belong to."""
 
@@ -37,6 +51,10 @@ class Credential(Protocol):
 
     def fingerprint(self) -> str:
         """SHA-256 in hex of all values that the account signs in with."""
+        ...
+
+    def sign_in_fingerprint(self) -> str:
+        """As `fingerprint`, of the sign-in alone: what else is sent along may change under it."""
         ...
 
     def is_same_sign_in(self, other: Credential) -> bool:
@@ -81,6 +99,10 @@ class Account:
         """SHA-256 of the credential in hex, which shows nothing of it."""
         return self.credential.fingerprint()
 
+    def sign_in_fingerprint(self) -> str:
+        """As `fingerprint`, of the sign-in alone."""
+        return self.credential.sign_in_fingerprint()
+
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
@@ -97,6 +119,17 @@ class AccountView:
     last_used_at: float | None
     last_error: str | None
     last_error_said: Mapping[str, Any] | None
+    last_error_kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialMoments:
+    """When an account's cookies were given, or renewed by the upstream; and when the upstream was
+    last asked whether they are good, by a check or a sign-in. Unix seconds; None before.
+    """
+
+    cookies_at: float | None
+    checked_at: float | None
 
 
 def id_of(account_key: str) -> str:
@@ -115,3 +148,8 @@ def digest(*parts: str) -> str:
     Stored rows hold such digests: what this returns for the same parts must never change.
     """
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+
+
+def short_digest(*parts: str) -> str:
+    """The first IDENTITY_CHARS of `digest`: enough to keep apart what one gateway knows."""
+    return digest(*parts)[:IDENTITY_CHARS]

@@ -15,6 +15,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from gbproxy.domain import base64_pieces
 from gbproxy.domain.base64_pieces import go_on
+from gbproxy.domain.inline_file import InlineFile
 from gbproxy.domain.media_type_names import file_name
 from gbproxy.domain.media_types import media_type
 from gbproxy.errors import BadRequest, RequestTooLarge
@@ -23,6 +24,7 @@ Wanted = Literal["image", "file"]
 
 _MB = 1024 * 1024
 _DIGEST_STEP = 4 * _MB  # bytes between two rests
+_DATA_URL = "data:"
 _DATA_URL_HEAD = re.compile(r"data:([^,]{0,1000}),", re.IGNORECASE)
 _WEB_URL = re.compile(r"\s*https?:", re.IGNORECASE)
 # One character stands for up to three in such a URL, and each takes a step to decode.
@@ -48,6 +50,16 @@ class LinkedAttachment:
     place: str
     name: str = ""
     wanted: Wanted = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttachment(LinkedAttachment):
+    """A file that the client has uploaded before. `url` is its id, in any format's words: it leads
+    to the file for the API key that made it, and to none for others. `digest`: as of Attachment, ""
+    until it was looked up.
+    """
+
+    digest: str = ""
 
 
 def of_content(
@@ -77,13 +89,16 @@ def of_base64(
     label: str = "",
     name: str = "",
     start: int = 0,
+    is_lax: bool = False,
     rest: Callable[[], None] = go_on,
 ) -> Attachment:
-    """The attachment whose base64 begins at `start`. Raises BadRequest or RequestTooLarge."""
+    """The attachment whose base64 begins at `start`; `is_lax`: or base64 for URLs, unpadded. Raises
+    BadRequest or RequestTooLarge.
+    """
     if base64_pieces.decoded_size(text, start) > max_bytes:
         raise too_large(place, max_bytes)
     try:
-        content = base64_pieces.decode(text, start, rest)
+        content = base64_pieces.decode(text, start, rest, is_lax=is_lax)
     except ValueError as error:
         raise BadRequest(f"{place}: the data is not valid base64", param=place) from error
     return of_content(content, place, label=label, name=name, rest=rest)
@@ -96,16 +111,32 @@ def of_data_url(
     head = _DATA_URL_HEAD.match(url)
     if head is None:
         raise BadRequest(f"{place}: the data URL has no data", param=place)
-    label, *parameters = (part.strip() for part in head[1].split(";"))
+    label, parameters = _labelled(head[1])
     name = name or _named(parameters)
     if parameters and parameters[-1].lower() == "base64":
         return of_base64(url, place, max_bytes, label=label, name=name, start=head.end(), rest=rest)
     if len(url) > _MOST_PERCENT_CHARS:
         raise BadRequest(f"{place}: so large a data URL must be base64", param=place)
     content = unquote_to_bytes(url[head.end() :].encode("utf-8", "replace"))
-    if len(content) > max_bytes:
-        raise too_large(place, max_bytes)
-    return of_content(content, place, label=label, name=name, rest=rest)
+    return _limited(content, place, max_bytes, label, name, rest)
+
+
+def of_inline_file(
+    file: InlineFile,
+    place: str,
+    max_bytes: int,
+    *,
+    label: str = "",
+    name: str = "",
+    rest: Callable[[], None] = go_on,
+) -> Attachment:
+    """The attachment that `of_data` has made of the text whose file this is. Raises
+    RequestTooLarge.
+    """
+    if file.prefix:
+        label, parameters = _labelled(file.prefix[len(_DATA_URL) : -1])
+        name = name or _named(parameters)
+    return _limited(file.content, place, max_bytes, label, name, rest)
 
 
 def of_data(
@@ -115,12 +146,15 @@ def of_data(
     *,
     label: str = "",
     name: str = "",
+    is_lax: bool = False,
     rest: Callable[[], None] = go_on,
 ) -> Attachment:
-    """The attachment in a data URL, or in bare base64. Raises BadRequest or RequestTooLarge."""
+    """The attachment in a data URL, or in bare base64, as of `of_base64`. Raises BadRequest or
+    RequestTooLarge.
+    """
     if _is_data_url(text):
         return of_data_url(text, place, max_bytes, name=name, rest=rest)
-    return of_base64(text, place, max_bytes, label=label, name=name, rest=rest)
+    return of_base64(text, place, max_bytes, label=label, name=name, is_lax=is_lax, rest=rest)
 
 
 def of_url(
@@ -142,6 +176,11 @@ def of_url(
     raise BadRequest(f"{place}: the URL must begin with data:, http:// or https://", param=place)
 
 
+def no_such_file(place: str) -> BadRequest:
+    """The error of a file that was not uploaded, or not with this key, or is gone."""
+    return BadRequest(f"{place}: there is no such file", param=place)
+
+
 def too_large(place: str, max_bytes: int) -> RequestTooLarge:
     """The error of a file that is larger than the gateway takes."""
     return RequestTooLarge(
@@ -150,8 +189,27 @@ def too_large(place: str, max_bytes: int) -> RequestTooLarge:
     )
 
 
+def _limited(
+    content: bytes,
+    place: str,
+    max_bytes: int,
+    label: str,
+    name: str,
+    rest: Callable[[], None],
+) -> Attachment:
+    if len(content) > max_bytes:
+        raise too_large(place, max_bytes)
+    return of_content(content, place, label=label, name=name, rest=rest)
+
+
 def _is_data_url(text: str) -> bool:
-    return text[:5].lower() == "data:"
+    return text[: len(_DATA_URL)].lower() == _DATA_URL
+
+
+def _labelled(head: str) -> tuple[str, list[str]]:
+    """The type that a data URL says, and the parameters behind it."""
+    label, *parameters = (part.strip() for part in head.split(";"))
+    return label, parameters
 
 
 def _named(parameters: list[str]) -> str:

@@ -9,9 +9,9 @@ client sends it in full.
 
 What clients do to text does not count: surrounding white space, the form of line ends, one string
 or several parts (the prompt joins them by a line end too), and before an assistant's words a block
-of reasoning, `<think>` or `<details>`. Everything else does. Every field is written with its
-length, so that no two histories look alike. Of a very long text only the digest is written, so that
-an answer need not be kept whole while it arrives.
+of reasoning, `<think>` or `<details>`; nor do the pictures that it has made. Everything else does.
+Every field is written with its length, so that no two histories look alike. Of a very long text
+only the digest is written, so that an answer need not be kept whole while it arrives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from gbproxy.domain.slices import Work
 from gbproxy.domain.tools import canonical_arguments
@@ -220,7 +220,13 @@ def _fields(turn: Message) -> Iterator[bytes]:
                 yield from _text_fields(turn, texts)
                 yield from (b"result", _bytes(call_id), _bytes(_normal(text)))
                 texts = []
+            case Attachment() | LinkedAttachment() if turn.role == "assistant":
+                pass  # it is known which answer this was, and clients may leave its files out
             case Attachment(digest=file_digest):
+                yield from _text_fields(turn, texts)
+                yield from (b"file", _bytes(file_digest))
+                texts = []
+            case StoredAttachment(digest=file_digest) if file_digest:
                 yield from _text_fields(turn, texts)
                 yield from (b"file", _bytes(file_digest))
                 texts = []

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class MediaDelivery:
     """`images_in_text`, `others_in_text`: their links stand in the text too, as markdown, for
     clients that look nowhere else. `image_bytes`: images come with their bytes, at the end of the
-    answer; those that are not in the text have no link then.
+    answer; those that are not in the text have no link then. `takes_bytes` False: there is no place
+    for a file that the upstream has sent along, and so has no link.
 
     Whatever it says, each file is an event of its own (`FileOutput`).
     """
@@ -17,6 +18,7 @@ class MediaDelivery:
     images_in_text: bool = True
     others_in_text: bool = True
     image_bytes: bool = False
+    takes_bytes: bool = True
 
     def wants_bytes(self, media_type: str) -> bool:
         return self.image_bytes and is_image(media_type)
@@ -26,7 +28,9 @@ class MediaDelivery:
 
 
 IN_TEXT = MediaDelivery()
-"""For formats that have text alone."""
+
+IN_TEXT_ALONE = MediaDelivery(takes_bytes=False)
+"""For formats that have no place for files."""
 
 APART = MediaDelivery(images_in_text=False, others_in_text=False)
 """With links, and in no text: for formats that have a place of their own for files."""

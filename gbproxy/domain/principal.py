@@ -9,6 +9,8 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from gbproxy.domain.networks import Network
+
 KEY_PREFIX = "sk-gbproxy-"
 _FINGERPRINT_CHARS = 8
 
@@ -53,12 +55,15 @@ def parse_rate(text: str) -> Rate:
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """Models and limits of one key; None: not limited by the key. `tokens_per_day` by UTC."""
+    """Models and limits of one key; None: not limited by the key. `tokens_per_day` by UTC.
+    `allowed_addresses`: where it may be used from.
+    """
 
     models: frozenset[str] | None = None
     rate_limit: Rate | None = None
     tokens_per_day: int | None = None
     concurrent_streams: int | None = None
+    allowed_addresses: tuple[Network, ...] | None = None
 
     @property
     def limits(self) -> dict[str, object]:
@@ -96,6 +101,10 @@ class Principal:
 
 
 ANONYMOUS = Principal()
+
+# The console's pages. No client can be this one: nothing has such a SHA-256, as far as anybody can
+# find out.
+CONSOLE = Principal(hashlib.sha512(b"gbproxy console").digest()[:32], "console")
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ class ModelSettings(BaseModel):
     quota: Literal["text", "images", "videos"] | None = None
     aliases: tuple[ModelId, ...] | None = None
     successor: ModelId | None = None
+    fallback: ModelId | None = None
 
     @property
     def names(self) -> frozenset[str]:

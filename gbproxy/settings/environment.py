@@ -22,13 +22,16 @@ _WITH_ESCAPES = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
 SECRETS = frozenset({
     "API_KEYS", "API_KEY", "ADMIN_KEY", "SECRET_KEY", "SECURE_C_SES", "HOST_C_OSES", "ACCOUNTS",
     "DATABASE_URL", "REDIS_URL", "PROXY", "UPSTREAM_BODY", "UPSTREAM_HEADERS", "METRICS_KEY",
+    "ALERT_WEBHOOK",
 })  # fmt: skip
 # Variables that may also be given as the path of a file, under NAME_FILE: every secret, and the
 # other two values of an account.
 IN_FILES = SECRETS | {"CSESIDX", "CONFIG_ID", "GEMINI_BUSINESS_CONFIG_ID"}
 
 # Lists of values between commas, each of which may stand in quotes.
-_SEPARATED = frozenset({"API_KEYS", "API_KEY", "SECRET_KEY", "CORS_ORIGINS", "STATUS_LINES"})
+_SEPARATED = frozenset({
+    "API_KEYS", "API_KEY", "SECRET_KEY", "CORS_ORIGINS", "STATUS_LINES", "ALERT_WEBHOOK",
+})  # fmt: skip
 
 
 def _with_version(origin: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from gbproxy.domain.principal import Rate, parse_rate
-from gbproxy.settings import network, validators
+from gbproxy.settings import network, validators, webhooks
 from gbproxy.settings.entries import AccountSettings, Models
 from gbproxy.settings.validators import (
     ANY_CASE,
@@ -65,7 +65,9 @@ class Settings(BaseModel):
         "taken; `0`: none",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], ANY_CASE] = Field(
-        "info", description="`debug`, `info`, `warning` or `error`"
+        "info",
+        description="`debug`, `info`, `warning` or `error`: lines from there up. `admin.did`, [who "
+        "changed what](operations.md#who-changed-what), is written at each",
     )
     log_format: Annotated[Literal["json", "text"], ANY_CASE] = Field(
         "json", description="`json` (one object a line) or `text` (for people), both to stdout"
@@ -106,6 +108,11 @@ class Settings(BaseModel):
         "`sqlite:////data/gbproxy.db` (four slashes for an absolute path; its directory must "
         "exist) or `postgresql://user:password@host:port/database`. Unset: nothing outlives the "
         "process. See [storage](deployment.md#storage)",
+    )
+    request_log_days: NonNegativeFloat = Field(
+        7.0,
+        description="days for which the [request log](operations.md#request-log) is kept: who "
+        "asked which model when, and how it went, never what was said. `0`: there is none",
     )
     redis_url: Annotated[SecretStr, parsed_by(network.redis_url)] | None = Field(
         None,
@@ -267,8 +274,9 @@ class Settings(BaseModel):
     public_url: Annotated[str, parsed_by(network.base_url)] | None = Field(
         None,
         description="where clients reach the gateway, such as `https://ai.example.com`: the base "
-        "of the links to [pictures and videos](api.md#pictures-and-videos). Unset: where each "
-        "request has reached it, for which a proxy in front needs `TRUSTED_PROXIES`",
+        "of the links to [pictures and videos](api.md#pictures-and-videos), and of the addresses "
+        "of uploads and files in Google's format. Unset: where each request has reached "
+        "it, for which a proxy in front needs `TRUSTED_PROXIES`",
     )
     media_ttl_s: PositiveFloat = Field(
         86_400.0,
@@ -280,6 +288,36 @@ class Settings(BaseModel):
         description="how a picture stands in a chat answer: `markdown`, a link in the text and in "
         "`message.images`; `base64`, in `message.images` alone, with its bytes, for clients that "
         "cannot fetch links; or `both`",
+    )
+    check_interval_s: NonNegativeFloat = Field(
+        1800.0,
+        description="an account that was not used or probed for so many seconds is probed by the "
+        "cheapest call, once for all workers and replicas, so that refused cookies are known "
+        "before a user meets them; `0`: never. One that is set aside is tried more often, whatever "
+        "stands here. See [scheduled checks](operations.md#scheduled-checks)",
+    )
+    cookie_max_age_h: NonNegativeFloat = Field(
+        20.0,
+        description="hours since an account's cookies were given to the gateway, or renewed by "
+        "the upstream, after which an [alert](operations.md#alerts) says that they grow old; "
+        "`0`: never",
+    )
+    alert_webhook: Annotated[tuple[SecretStr, ...], parsed_by(webhooks.webhook_urls)] = Field(
+        (),
+        description="where [alerts](operations.md#alerts) are sent: addresses of webhooks, "
+        "comma-separated. Those of Slack, Telegram (`https://api.telegram.org/bot<token>/"
+        "sendMessage?chat_id=<id>`), Feishu or Lark, DingTalk and ntfy get the form that these "
+        "take, all others a JSON object; `slack+`, `telegram+`, `feishu+`, `dingtalk+`, `ntfy+` "
+        "or `json+` before an address names the form. A comma in an address is written `%2C`",
+    )
+    alert_silence_s: NonNegativeFloat = Field(
+        3600.0, description="least seconds between two alerts that say the same"
+    )
+    otel_exporter_otlp_endpoint: Annotated[str, parsed_by(network.otlp_endpoint)] | None = Field(
+        None,
+        description="where [traces and metrics](operations.md#opentelemetry) are sent by OTLP, such"
+        " as `http://collector:4318`; needs `gbproxy[otel]`. OpenTelemetry's other variables "
+        "(`OTEL_…`) hold too. Unset: nothing is sent",
     )
     ignored: tuple[str, ...] = Field(
         (), description="no variable: names of variables that are set and have no effect"
@@ -302,6 +340,10 @@ class Settings(BaseModel):
     def can_limit_keys(self) -> bool:
         """True if all workers count requests in one place, as limits of keys need."""
         return self.web_concurrency == 1 or self.redis_url is not None
+
+    @property
+    def alert_webhooks(self) -> list[webhooks.Webhook]:
+        return [webhooks.Webhook.parse(each.get_secret_value()) for each in self.alert_webhook]
 
     @property
     def metrics_keys(self) -> tuple[str, ...]:

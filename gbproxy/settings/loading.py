@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gbproxy.domain.catalogue import BUILT_IN
 from gbproxy.settings import keys, validators
 from gbproxy.settings.entries import (
     TWO_CONFIG_IDS,
@@ -26,6 +27,7 @@ VARIABLES = {
     for name in Settings.model_fields
     if name not in ("accounts", "ignored", "database_is_temporary")
 }
+MAX_FALLBACKS = 4  # one after the other: each is asked on several accounts
 ACCOUNT_VARIABLES = {
     name: name.upper() for name in ("secure_c_ses", "host_c_oses", "csesidx", "config_id")
 }
@@ -69,6 +71,7 @@ def load(environ: Mapping[str, str], known_models: Collection[str] = ()) -> Sett
     if not {"models", "default_model"} & {fault["loc"][0] for fault in faults}:
         problems += _unknown_default_model(settings, found, known_models)
         problems += _wrong_names_in_models(settings, found, known_models)
+        problems += _endless_fallbacks(settings, found)
     if problems:
         raise SettingsError(problems, settings)
     return settings.model_copy(update={"accounts": accounts, "ignored": _ignored(environ)})
@@ -123,12 +126,33 @@ def _wrong_names_in_models(
     names = {*known_models, *(name for model in settings.models for name in model.names)}
     for position, model in enumerate(settings.models):
         where = f"{found['models'].name}[{position}]"
-        if model.successor is not None and known_models and model.successor not in names:
-            yield f"{where}.successor: is no model of the catalogue"
+        for field_name, named in (("successor", model.successor), ("fallback", model.fallback)):
+            if named is not None and known_models and named not in names:
+                yield f"{where}.{field_name}: is no model of the catalogue"
         for alias in model.aliases or ():
             # "gemini-business" is an alias in the built-in catalogue.
             if alias in set(known_models) - ids - {model.id, "gemini-business"}:
                 yield f"{where}.aliases: {alias} is a model of the catalogue itself"
+
+
+def _endless_fallbacks(settings: Settings, found: Mapping[str, Variable]) -> Iterator[str]:
+    """Fallbacks that lead back to themselves, or too far. Only `MODELS` names any."""
+    ids = {alias: model.id for model in BUILT_IN for alias in model.aliases}
+    ids |= {name: model.id for model in settings.models for name in model.names}
+    following = {
+        model.id: ids.get(model.fallback, model.fallback)
+        for model in settings.models
+        if model.fallback is not None
+    }
+    for position, model in enumerate(settings.models):
+        chain = [model.id]
+        while chain[-1] in following and len(chain) <= len(following):
+            chain.append(following[chain[-1]])
+        where, following_it = f"{found['models'].name}[{position}].fallback", len(chain) - 1
+        if model.id in chain[1:]:
+            yield f"{where}: leads back to {model.id}"
+        elif following_it > MAX_FALLBACKS and len(set(chain)) == len(chain):
+            yield f"{where}: {following_it} models follow; at most {MAX_FALLBACKS} may"
 
 
 def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:

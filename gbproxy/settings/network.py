@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from gbproxy.settings.validators import comma_separated
@@ -67,6 +68,17 @@ def base_url(text: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("must not contain a user name or password")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}".rstrip("/")
+
+
+def otlp_endpoint(text: str) -> str:
+    """Where OpenTelemetry's exporters send to, if they are installed."""
+    try:
+        found = find_spec("opentelemetry.exporter.otlp.proto.http")
+    except ModuleNotFoundError:
+        found = None
+    if found is None or find_spec("opentelemetry.sdk") is None:
+        raise ValueError("needs OpenTelemetry's packages: pip install 'gbproxy[otel]'")
+    return base_url(text)
 
 
 def proxy_url(text: str) -> str:

@@ -129,12 +129,31 @@ def test_what_is_taken_is_what_strict_base64_is(text: str) -> None:
     assert base64_pieces.decoded_size(text) == len(content)
 
 
-def test_a_large_file_is_never_held_twice() -> None:
-    url = "data:image/png;base64," + b64(PNG.ljust(LARGE, b"x"))
+@given(st.binary(max_size=40))
+def test_lax_base64_may_be_the_one_for_urls_and_unpadded(content: bytes) -> None:
+    for text in (b64(content), base64.urlsafe_b64encode(content).decode()):
+        for form in (text, text.rstrip("=")):
+            assert base64_pieces.decode(form, is_lax=True) == content
+            assert base64_pieces.decoded_size(form) == len(content)
+
+
+@pytest.mark.parametrize("text", ["A", "AAAAA", "A=", "AA=A", "A A=", "äAAA", "AA==AA=="])
+def test_lax_base64_is_base64_nevertheless(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        base64_pieces.decode(text, is_lax=True)
+
+
+@pytest.mark.parametrize("form", ["data URL", "lax"])
+def test_a_large_file_is_never_held_twice(form: str) -> None:
+    content = (PNG + b"x\xfb\xff?").ljust(LARGE, b"x")
+    text = f"data:image/png;base64,{b64(content)}"
+    if form == "lax":
+        text = base64.urlsafe_b64encode(content).decode().rstrip("=")
+        assert {"-", "_"} < set(text)
 
     tracemalloc.start()
     try:
-        found = attachment.of_url(url, PLACE, LARGE)
+        found = attachment.of_data(text, PLACE, LARGE, is_lax=form == "lax")
         held, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

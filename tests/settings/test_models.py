@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gbproxy.settings import SettingsError, load
-from tests.support.environments import KNOWN, models, problem_of
+from tests.support.environments import KNOWN, models, problem_of, problems_of
 
 
 @pytest.mark.parametrize("variable", ["ACCOUNTS", "MODELS"])
@@ -29,6 +29,19 @@ def test_what_is_no_json_array_is_refused_and_not_shown(variable: str, value: st
             "MODELS[0].successor: is no model of the catalogue",
         ),
         (
+            {"id": "mine", "fallback": "none-such"},
+            "MODELS[0].fallback: is no model of the catalogue",
+        ),
+        ({"id": "mine", "fallback": "mine"}, "MODELS[0].fallback: leads back to mine"),
+        (
+            {"id": "mine", "aliases": ["my"], "fallback": "my"},
+            "MODELS[0].fallback: leads back to mine",
+        ),
+        (
+            {"id": "gemini-auto", "fallback": "gemini-business"},
+            "MODELS[0].fallback: leads back to gemini-auto",
+        ),
+        (
             {"id": "mine", "aliases": ["gemini-2.5-pro"]},
             "MODELS[0].aliases: gemini-2.5-pro is a model of the catalogue itself",
         ),
@@ -41,6 +54,31 @@ def test_a_name_in_models_that_could_never_work_is_a_mistake(
         load(models(entry), KNOWN)
 
     assert caught.value.problems == [problem]
+
+
+def test_fallbacks_that_lead_in_a_circle_are_a_mistake_of_each() -> None:
+    problems = problems_of(
+        models(
+            {"id": "a", "fallback": "b"},
+            {"id": "b", "fallback": "c"},
+            {"id": "c", "fallback": "b"},
+            {"id": "d", "fallback": "gemini-auto"},
+        )
+    )
+
+    assert problems == [
+        "MODELS[1].fallback: leads back to b",
+        "MODELS[2].fallback: leads back to c",
+    ]
+
+
+def test_a_chain_of_fallbacks_has_an_end() -> None:
+    chain = [{"id": f"m{n}", "fallback": f"m{n + 1}"} for n in range(5)]
+
+    assert problems_of(models(*chain, {"id": "m5"})) == [
+        "MODELS[0].fallback: 5 models follow; at most 4 may"
+    ]
+    assert load(models(*chain[1:], {"id": "m5"}), KNOWN).models[0].fallback == "m2"
 
 
 def test_a_model_entry_keeps_apart_what_is_given_and_what_is_not() -> None:
