@@ -1,8 +1,8 @@
 """Every metric by name, with kind, labels and buckets. docs/operations.md explains them.
 
-`gen_ai_*` are OpenTelemetry's metrics for generative AI, in Prometheus' spelling, with the limits
-of their buckets; answers here may be long, so some have further ones. The text of `help` is stored
-with each value in each worker: a few words.
+Those for generative AI are OpenTelemetry's, in Prometheus' spelling, with the limits of their
+buckets; answers here may be long, so some have further ones. The text of `help` is stored with each
+value in each worker: a few words.
 
 Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+from gbproxy.observability import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,18 @@ _EACH = (
 )
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 
-_OPERATION = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+
+def _spelled(name: str, *unit: str) -> str:
+    """A name of OpenTelemetry's as Prometheus has it."""
+    return "_".join((*name.split("."), *unit))
+
+
+_OPERATION = (
+    _spelled(names.OPERATION),
+    _spelled(names.PROVIDER),
+    _spelled(names.REQUEST_MODEL),
+)
+_ERROR_TYPE = _spelled(names.ERROR_TYPE)
 
 REQUESTS = Family(
     "counter",
@@ -95,6 +108,15 @@ ACCOUNT_COOLING = Family(
     ("account", "quota"),
     "End of a cooldown",
 )
+ACCOUNT_COOKIES = Family(
+    "gauge",
+    "gbproxy_account_cookies_timestamp_seconds",
+    ("account",),
+    "Cookies given or renewed",
+)
+ACCOUNT_CHECKED = Family(
+    "gauge", "gbproxy_account_checked_timestamp_seconds", ("account",), "Last check or sign-in"
+)
 ACCOUNT_ANSWERS = Family(
     "gauge", "gbproxy_account_in_flight", ("account",), "Answers running on an account"
 )
@@ -104,30 +126,35 @@ CONVERSATIONS = Family(
 DATABASE_FAILURES = Family("counter", "gbproxy_database_failures_total", (), "Calls that failed")
 DATABASE_UP = Family("gauge", "gbproxy_database_up", (), "0 while the database is away")
 LIMITED = Family("counter", "gbproxy_limited_total", ("kind",), "Requests refused by a limit")
+ALERTS = Family("counter", "gbproxy_alerts_total", ("webhook", "result"), "Alerts to webhooks")
 WORKER_STARTS = Family("counter", "gbproxy_worker_starts_total", (), "Workers started")
 BUILD = Family("gauge", "gbproxy_build_info", ("version", "python"), "Always 1")
 
 DURATION = Family(
     "histogram",
-    "gen_ai_server_request_duration_seconds",
-    (*_OPERATION, "error_type"),
+    _spelled(names.REQUEST_DURATION, "seconds"),
+    (*_OPERATION, _ERROR_TYPE),
     "Whole answers",
     _DURATION,
 )
 FIRST_TOKEN = Family(
     "histogram",
-    "gen_ai_server_time_to_first_token_seconds",
+    _spelled(names.TIME_TO_FIRST_TOKEN, "seconds"),
     _OPERATION,
     "To the first text",
     _FIRST,
 )
 EACH_TOKEN = Family(
-    "histogram", "gen_ai_server_time_per_output_token_seconds", _OPERATION, "After the first", _EACH
+    "histogram",
+    _spelled(names.TIME_PER_OUTPUT_TOKEN, "seconds"),
+    _OPERATION,
+    "After the first",
+    _EACH,
 )
 TOKENS = Family(
     "histogram",
-    "gen_ai_client_token_usage",
-    (*_OPERATION, "gen_ai_token_type"),
+    _spelled(names.TOKEN_USAGE),
+    (*_OPERATION, _spelled(names.TOKEN_TYPE)),
     "Tokens, estimated",
     _TOKENS,
 )
@@ -136,5 +163,14 @@ FAMILIES = tuple(value for value in list(globals().values()) if isinstance(value
 COUNTED = tuple(
     family
     for family in FAMILIES
-    if family not in (ACCOUNTS, ACCOUNT_STATE, ACCOUNT_COOLING, DATABASE_UP, BUILD)
+    if family
+    not in (
+        ACCOUNTS,
+        ACCOUNT_STATE,
+        ACCOUNT_COOLING,
+        ACCOUNT_COOKIES,
+        ACCOUNT_CHECKED,
+        DATABASE_UP,
+        BUILD,
+    )
 )

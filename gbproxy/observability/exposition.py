@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import generate_latest
@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from gbproxy.domain.account import AccountView
+from gbproxy.domain.account import AccountView, CredentialMoments
 from gbproxy.observability import definitions as f
 from gbproxy.observability import multiprocess
 from gbproxy.version import __version__
@@ -32,14 +32,22 @@ def read_all(folder: Path) -> Iterable[Metric]:
 
 
 def render(
-    accounts: Sequence[AccountView], database_is_up: bool, counted: Iterable[Metric]
+    accounts: Sequence[AccountView],
+    database_is_up: bool,
+    credentials: Mapping[str, CredentialMoments],
+    counted: Iterable[Metric],
 ) -> bytes:
     """The page, sorted by name, without accounts that have been removed."""
     shown = accounts
     if len(accounts) > ACCOUNTS_SHOWN:
         shown = sorted(accounts, key=lambda account: account.state == "ready")[:ACCOUNTS_SHOWN]
     ids = {account.id for account in shown}
-    metrics = [*_about_accounts(accounts, shown), *_about_the_server(database_is_up), *counted]
+    metrics = [
+        *_about_accounts(accounts, shown),
+        *_about_credentials(credentials, ids),
+        *_about_the_server(database_is_up),
+        *counted,
+    ]
     for metric in metrics:
         if metric.name == f.ACCOUNT_ANSWERS.name:
             metric.samples = [
@@ -68,6 +76,20 @@ def _about_accounts(
     )
     ends = [((a.id, quota), end) for a in shown for quota, end in a.cooling_until.items()]
     yield _metric(f.ACCOUNT_COOLING, ends)
+
+
+def _about_credentials(
+    credentials: Mapping[str, CredentialMoments], ids: Collection[str]
+) -> Iterator[Metric]:
+    known = {id_: moments for id_, moments in credentials.items() if id_ in ids}
+    yield _metric(
+        f.ACCOUNT_COOKIES,
+        [((id_,), each.cookies_at) for id_, each in known.items() if each.cookies_at is not None],
+    )
+    yield _metric(
+        f.ACCOUNT_CHECKED,
+        [((id_,), each.checked_at) for id_, each in known.items() if each.checked_at is not None],
+    )
 
 
 def _about_the_server(database_is_up: bool) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 from gbproxy.domain import jsontext
-from gbproxy.observability import request_context
+from gbproxy.observability import audit, request_context
 
 _PLAIN = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "taskName"}
@@ -25,7 +25,9 @@ _PLAIN = frozenset(
 
 
 def configure(level: str = "info", log_format: str = "json") -> None:
-    """Send every log line to stdout in the given format; may be called again."""
+    """Send every log line from this level up to stdout, and audit lines at any level; may be called
+    again.
+    """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     handler.addFilter(_add_ids)
@@ -35,6 +37,8 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("gbproxy").setLevel(level.upper())
+    # They stand nowhere else: those of commands leave the database for the log.
+    audit.log.setLevel(logging.INFO)
     # Its warnings quote addresses and headers.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)

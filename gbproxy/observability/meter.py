@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Self
 
-from gbproxy.domain.account import AccountView
+from gbproxy.domain.account import AccountView, CredentialMoments
 from gbproxy.errors import GatewayError
 from gbproxy.observability.request_context import RequestContext
 
@@ -19,9 +19,14 @@ class Meter:
     """
 
     def observe(
-        self, accounts: Callable[[], Sequence[AccountView]], database_is_up: Callable[[], bool]
+        self,
+        accounts: Callable[[], Sequence[AccountView]],
+        database_is_up: Callable[[], bool],
+        credentials: Callable[[], Mapping[str, CredentialMoments]] = dict,
     ) -> None:
-        """Set the functions by which each page reads the accounts and the database's state."""
+        """Set the functions by which each page reads the accounts, the database's state and, by
+        account id, the times of the credentials.
+        """
 
     def request_done(self, context: RequestContext, surface: str, status: int) -> None:
         """A request is over; `surface`: the blueprint that answered it, "none" without a route."""
@@ -57,6 +62,11 @@ class Meter:
 
     def limited(self, kind: str) -> None:
         """A request was refused by a limit of this kind."""
+
+    def alert_sent(self, webhook: str, result: str) -> None:
+        """An alert was sent to a webhook of this kind, or could not be; `result`: "ok" or
+        "failed".
+        """
 
     def worker_started(self) -> None:
         """This process starts to serve."""

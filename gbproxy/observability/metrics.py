@@ -14,9 +14,9 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gbproxy.domain.account import AccountView
+from gbproxy.domain.account import AccountView, CredentialMoments
 from gbproxy.observability import definitions as f
-from gbproxy.observability import exposition, multiprocess
+from gbproxy.observability import exposition, multiprocess, names
 from gbproxy.observability.meter import AnswerKind, Meter, Outcome
 from gbproxy.observability.request_context import Phase, RequestContext
 
@@ -26,7 +26,7 @@ _STATUS_WORDS = frozenset((
     "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
     "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
 ))  # fmt: skip
-_OPERATION = ("chat", "gcp.gen_ai")
+_OPERATION = (names.CHAT, names.GOOGLE)
 # Labels of the previous version, counted as well for one release: dashboards may still use them.
 _FORMER_OUTCOMES: Mapping[Outcome, str] = {"miss": "missed", "contended": "taken"}
 _INITIAL = (  # exposed as 0 from the start, so that the first event shows as an increase
@@ -49,6 +49,7 @@ class Metrics(Meter):
         self._models = frozenset(models)
         self._accounts: Callable[[], Sequence[AccountView]] = tuple
         self._database_is_up: Callable[[], bool] = lambda: True
+        self._credentials: Callable[[], Mapping[str, CredentialMoments]] = dict
         self._registry = CollectorRegistry()
         self._metrics = {family.name: _create(family, self._registry) for family in f.COUNTED}
         self._children: dict[tuple[str, ...], Any] = {}
@@ -57,10 +58,14 @@ class Metrics(Meter):
             self._child(family, label)
 
     def observe(
-        self, accounts: Callable[[], Sequence[AccountView]], database_is_up: Callable[[], bool]
+        self,
+        accounts: Callable[[], Sequence[AccountView]],
+        database_is_up: Callable[[], bool],
+        credentials: Callable[[], Mapping[str, CredentialMoments]] = dict,
     ) -> None:
         self._accounts = accounts
         self._database_is_up = database_is_up
+        self._credentials = credentials
 
     def _child(self, family: f.Family, *labels: str) -> Any:
         """The counter, gauge or histogram with these labels. Cached: `labels` takes longer than
@@ -156,6 +161,9 @@ class Metrics(Meter):
     def limited(self, kind: str) -> None:
         self._child(f.LIMITED, kind).inc()
 
+    def alert_sent(self, webhook: str, result: str) -> None:
+        self._child(f.ALERTS, webhook, result).inc()
+
     def worker_started(self) -> None:
         if self._folder is not None:
             multiprocess.reserve_files(self._folder)
@@ -169,10 +177,12 @@ class Metrics(Meter):
 
     def collect(self) -> Callable[[], bytes]:
         accounts, database_is_up = self._accounts(), self._database_is_up()
+        credentials = self._credentials()
         here = list(self._registry.collect()) if self._folder is None else []
         return lambda: exposition.render(
             accounts,
             database_is_up,
+            credentials,
             here if self._folder is None else exposition.read_all(self._folder),
         )
 

@@ -15,9 +15,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gbproxy.errors import AccountStalled, GatewayError, UpstreamTimeout
+
+if TYPE_CHECKING:
+    from gbproxy.observability.audit import Actor
+    from gbproxy.observability.telemetry import RequestSpans
 
 T = TypeVar("T")
 
@@ -80,6 +84,8 @@ class RequestContext:
     until: float = math.inf
     base_url: str = ""
     has_elsewhere: Callable[[], bool] = lambda: False
+    spans: RequestSpans | None = None  # while traces are recorded
+    actor: Actor | None = None  # the administrator whose request it is
     parent: RequestContext | None = None  # of one of several answers to a request (`n` > 1)
     _waiting_since: float | None = None
     _asks: bool = False
@@ -93,11 +99,29 @@ class RequestContext:
         if self._asks:
             self._asks, self.phase = False, Phase.FIRST_BYTE
 
-    def note_attempt(self) -> None:
+    def note_attempt(self, account_id: str, model_id: str) -> None:
         """Count an attempt; at once for the whole request too, whose headers name the number."""
+        self._count_attempt()
+        if self.spans is not None:
+            self.spans.begin_attempt(account_id, model_id)
+
+    def _count_attempt(self) -> None:
         self.attempts += 1
         if self.parent is not None:
-            self.parent.note_attempt()
+            self.parent._count_attempt()
+
+    def note_failure(self, code: str, status: str) -> None:
+        """Record that an attempt has failed; `status`: Google's word, "" without one."""
+        self.failures.append((code, status))
+        if self.spans is not None:
+            self.spans.attempt_failed(code)
+
+    def note_first_token(self) -> None:
+        """Record that from now on the client is shown the answer."""
+        self.ttft_ms = self.elapsed_ms()
+        self.phase = Phase.STREAMING
+        if self.spans is not None:
+            self.spans.first_token()
 
     def begin_wait(self) -> None:
         """Begin to count the time as the upstream's."""
@@ -177,6 +201,7 @@ def child() -> Iterator[RequestContext]:
         started=parent.started,
         until=parent.until,
         base_url=parent.base_url,
+        spans=None if parent.spans is None else parent.spans.child(),
         parent=parent,
     )
     token = _current.set(made)

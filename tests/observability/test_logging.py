@@ -20,21 +20,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gbproxy.observability import audit, request_context
 from gbproxy.observability import logging as json_logging
-from gbproxy.observability import request_context
 
 log = logging.getLogger("gbproxy.test")
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("gbproxy")
-    handlers, levels = root.handlers[:], (root.level, ours.level)
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    levels = [(each, each.level) for each in (root, logging.getLogger("gbproxy"), audit.log)]
     yield
     logging.captureWarnings(False)
     root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
+    for each, level in levels:
+        each.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
@@ -278,6 +279,20 @@ def test_our_own_loggers_speak_from_the_set_level_up(
         log.log(logging.getLevelName(name.upper()), name)
 
     assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == shown
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_audit_lines_are_written_whatever_the_level(
+    capsys: pytest.CaptureFixture[str], level: str
+) -> None:
+    json_logging.configure(level)
+
+    audit.did("key.created", "one")
+    of_a_command = dict.fromkeys(("object", "details", "by", "who", "address"))
+    audit.tell_later(0.0, {**of_a_command, "did": "key.revoked"})
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["did"] for line in lines] == ["key.created", "key.revoked"]
 
 
 @pytest.mark.parametrize("name", ["requests", "gunicorn.error", "somebody.else"])

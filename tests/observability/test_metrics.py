@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gbproxy.domain.account import AccountState, AccountView, QuotaClass
+from gbproxy import observability
+from gbproxy.domain.account import AccountState, AccountView, CredentialMoments, QuotaClass
 from gbproxy.observability.definitions import FAMILIES
 from gbproxy.observability.exposition import ACCOUNTS_SHOWN
 from gbproxy.observability.meter import SILENT, Meter, Outcome, UpstreamCall
@@ -41,7 +43,8 @@ def observing(
     accounts: Sequence[AccountView], *, database_is_up: bool = True, models: Sequence[str] = ()
 ) -> Metrics:
     metrics = Metrics(models)
-    metrics.observe(lambda: accounts, lambda: database_is_up)
+    moments = {each.id: CredentialMoments(7.0, 8.0) for each in accounts}
+    metrics.observe(lambda: accounts, lambda: database_is_up, lambda: moments)
     return metrics
 
 
@@ -246,8 +249,30 @@ def _report_everything(meter: Meter) -> None:
     meter.conversation("fresh")
     meter.database_failed()
     meter.limited("requests")
+    meter.alert_sent("slack", "ok")
     meter.worker_started()
     meter.worker_ended(1)
+
+
+def test_the_times_of_a_credential_are_told_for_the_accounts_that_are_there() -> None:
+    metrics = Metrics([])
+    moments = {"a": CredentialMoments(7.0, 8.0), "b": CredentialMoments(None, None)}
+    metrics.observe(
+        lambda: [view("a", "ready"), view("b", "ready")],
+        lambda: True,
+        lambda: {**moments, "gone": CredentialMoments(1.0, 1.0)},
+    )
+
+    told = {
+        (sample.name, sample.labels["account"]): sample.value
+        for sample in page_of(metrics).samples()
+        if "timestamp" in sample.name
+    }
+
+    assert told == {
+        ("gbproxy_account_cookies_timestamp_seconds", "a"): 7.0,
+        ("gbproxy_account_checked_timestamp_seconds", "a"): 8.0,
+    }
 
 
 @pytest.mark.parametrize(("outcome", "former"), [("miss", "missed"), ("contended", "taken")])
@@ -259,3 +284,11 @@ def test_an_outcome_is_counted_under_its_former_name_too(
     page = page_of(metrics)
     total = "gbproxy_conversations_total"
     assert [page.value(total, outcome=name) for name in (outcome, former, "fresh")] == [1, 1, 0]
+
+
+def test_the_names_for_generative_ai_stand_in_one_module() -> None:
+    package = Path(observability.__file__).parents[1]
+
+    naming = {path.name for path in package.rglob("*.py") if '"gen_ai' in path.read_text("utf-8")}
+
+    assert naming == {"names.py"}

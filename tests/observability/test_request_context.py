@@ -30,7 +30,7 @@ def answer(attempts: int, tokens: int, ttft_ms: float | None) -> None:
     with request_context.child() as mine:
         assert request_context.current() is mine
         for _ in range(attempts):
-            mine.note_attempt()
+            mine.note_attempt("anna", "gemini-auto")
         mine.accounts, mine.ttft_ms = 1, ttft_ms
         mine.upstream_s = 0.5
         mine.failures += [("upstream_timeout", "")] * (attempts - 1)
@@ -74,8 +74,8 @@ def test_an_answer_does_not_see_what_another_has_met(request_: RequestContext) -
 
 def test_what_an_answer_took_counts_also_when_it_fails(request_: RequestContext) -> None:
     with suppress(ValueError), request_context.child() as mine:
-        mine.note_attempt()
-        mine.note_attempt()
+        mine.note_attempt("anna", "gemini-auto")
+        mine.note_attempt("anna", "gemini-auto")
         raise ValueError("broken")
 
     assert request_.attempts == 2
