@@ -6,7 +6,8 @@ connections exchange it for an answer (`urlopen` in pools.py), which comes back 
 follow redirects and read proxies and netrc from the environment. Here none of that can happen.
 """
 
-from gbproxy.outbound.client import MAX_BODY_BYTES, HttpClient, Reply, StreamedReply
+from gbproxy.outbound.client import HttpClient
+from gbproxy.outbound.reply import MAX_BODY_BYTES, Reply, StreamedReply
 from gbproxy.outbound.timeouts import Timeouts, calls_end_at
 
 __all__ = ["MAX_BODY_BYTES", "HttpClient", "Reply", "StreamedReply", "Timeouts", "calls_end_at"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,24 @@ def _keep(known: dict[str | None, Any], url: str | None, value: Any) -> None:
 
 
 def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Trusts the authorities of `ca_bundle` alone, else the system's, else certifi's."""
-    if ca_bundle is not None:
-        is_dir = ca_bundle.is_dir()
-        return ssl.create_default_context(
-            cafile=None if is_dir else str(ca_bundle), capath=str(ca_bundle) if is_dir else None
-        )
+    """Trusts the authorities of `ca_bundle` alone, else the system's, else certifi's: that one is
+    shared.
+    """
+    if ca_bundle is None:
+        return _shared_context()
+    is_dir = ca_bundle.is_dir()
+    return ssl.create_default_context(
+        cafile=None if is_dir else str(ca_bundle), capath=str(ca_bundle) if is_dir else None
+    )
+
+
+@cache
+def _shared_context() -> ssl.SSLContext:
+    return public_context()
+
+
+def public_context() -> ssl.SSLContext:
+    """A new one that trusts the system's authorities, else certifi's. It takes 30 ms."""
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not _has_ca_directory():
         context.load_verify_locations(certifi.where())

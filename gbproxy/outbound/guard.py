@@ -21,7 +21,7 @@ from urllib3.connection import ProxyConfig
 from urllib3.util import parse_url
 
 from gbproxy.outbound import socks5
-from gbproxy.outbound.adapter import SOCKET_OPTIONS, tls_context
+from gbproxy.outbound.adapter import SOCKET_OPTIONS, public_context, tls_context
 from gbproxy.outbound.addresses import Address, is_public
 from gbproxy.outbound.connections import (
     Connection,
@@ -162,12 +162,13 @@ class GuardedConnector:
 
 def _public_tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
     """Trusts the public authorities, and CA_BUNDLE's too: a proxy may open TLS on the way."""
-    context = tls_context(None)
-    if ca_bundle is not None:
-        is_dir = ca_bundle.is_dir()
-        context.load_verify_locations(
-            cafile=None if is_dir else str(ca_bundle), capath=str(ca_bundle) if is_dir else None
-        )
+    if ca_bundle is None:
+        return tls_context(None)
+    context = public_context()
+    is_dir = ca_bundle.is_dir()
+    context.load_verify_locations(
+        cafile=None if is_dir else str(ca_bundle), capath=str(ca_bundle) if is_dir else None
+    )
     return context
 
 

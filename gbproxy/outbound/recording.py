@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gbproxy.errors import GatewayError
-from gbproxy.outbound.client import HttpClient, StreamedReply
-from gbproxy.outbound.request_head import Upload
+from gbproxy.outbound.client import HttpClient, Outgoing, Send
+from gbproxy.outbound.reply import StreamedReply
 from gbproxy.outbound.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 
@@ -64,19 +64,12 @@ class RecordingHttpClient(HttpClient):
         self.exchanges: list[Exchange] = []
 
     @contextmanager
-    def _stream(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | Upload | None,
-        timeouts: Timeouts,
-    ) -> Iterator[StreamedReply]:
-        sent = body if isinstance(body, bytes) else b"".join(body or ())
-        exchange = Exchange(method, url, dict(headers), sent, time.monotonic())
+    def _stream(self, send: Send, asked: Outgoing, timeouts: Timeouts) -> Iterator[StreamedReply]:
+        sent = asked.body if isinstance(asked.body, bytes) else b"".join(asked.body or ())
+        exchange = Exchange(asked.method, asked.url, dict(asked.headers), sent, time.monotonic())
         self.exchanges.append(exchange)
         try:
-            with super()._stream(method, url, headers, body, timeouts) as reply:
+            with super()._stream(send, asked, timeouts) as reply:
                 exchange.answered_at = time.monotonic()
                 exchange.status, exchange.reason = reply.status, reply.reason
                 exchange.reply_headers = reply.header_pairs

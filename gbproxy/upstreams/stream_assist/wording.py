@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from gbproxy.domain.redaction import word
-from gbproxy.errors import GatewayError, Media, UpstreamWords
+from gbproxy.errors import GatewayError, Media
+from gbproxy.upstream_words import UpstreamWords
 from gbproxy.upstreams.decoding.objects import as_line, as_list, as_mapping
 
 _MOST = 5  # reasons, quotas that are kept

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
-from gbproxy.domain.account import IDENTITY_CHARS, Account, Credential, digest
+from gbproxy.domain.account import Account, Credential, digest, short_digest
 
 EditionName = Literal["business", "enterprise"]
 Location = Literal["global", "us", "eu"]
@@ -66,7 +66,7 @@ class WidgetCredential:
 
     @property
     def identity(self) -> str:
-        return digest(self.csesidx, self.config_id)[:IDENTITY_CHARS]
+        return short_digest(self.csesidx, self.config_id)
 
     def fingerprint(self) -> str:
         further = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from gbproxy.domain.account import Account
 from gbproxy.errors import (
@@ -30,13 +30,12 @@ from gbproxy.outbound import HttpClient, StreamedReply
 from gbproxy.upstreams.base import ByteRange, FileMetadata, OpenFile
 from gbproxy.upstreams.decoding.objects import as_list, as_mapping, as_text
 from gbproxy.upstreams.stream_assist import google_errors
-from gbproxy.upstreams.widget import file_body, session_names
+from gbproxy.upstreams.widget import download_request, file_body, session_names
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.widget.tokens import TokenRetry
 
 LIST = "widgetListSessionFileMetadata"
-DOWNLOAD = "downloadFile"
 _MOST_REDIRECTS = 5
 _MOST_KNOWN = 1024
 _ANSWERS = (
@@ -45,9 +44,6 @@ _ANSWERS = (
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 _REDIRECTS = (301, 302, 303, 307, 308)
-# What goes to the hosts that the upstream redirects to, too: who asks there, and for what, is none
-# of their business.
-_HARMLESS = ("User-Agent", "Accept", "Accept-Encoding", "Range")
 
 T = TypeVar("T")
 Call = Callable[[Account, str, Mapping[str, object]], Mapping[str, Any]]
@@ -98,7 +94,7 @@ class Downloads:
         tokens = TokenRetry(self._auth, account)
         while True:
             try:
-                with UpstreamCall(self._meter, DOWNLOAD):
+                with UpstreamCall(self._meter, download_request.VERB):
                     opened = self._opened(account, place, file_id, wanted, tokens.next())
                 # The next range is counted in what the file really is.
                 self._places[account.account_key, session, file_id] = replace(
@@ -142,9 +138,11 @@ class Downloads:
         self, account: Account, place: _Place, file_id: str, wanted: ByteRange, bearer: str
     ) -> OpenFile:
         endpoints = self._endpoints.of(account)
-        headers = _headers(endpoints, bearer)
+        headers = download_request.headers_of(endpoints, bearer)
         if wanted.start:
-            started = self._get(endpoints, place, file_id, {**headers, "Range": _sent(wanted)})
+            started = self._get(
+                endpoints, place, file_id, {**headers, "Range": download_request.range_of(wanted)}
+            )
             opened = _of_part(started, place, wanted)
             if opened is not None:
                 return opened
@@ -166,9 +164,9 @@ class Downloads:
         forms = self._forms
         missing: GatewayError | None = None
         for form in forms:
-            url = _url(endpoints, form, place.session, file_id)
+            url = download_request.url_of(endpoints, form, place.session, file_id)
             try:
-                started = self._followed(url, headers)
+                started = self._followed(endpoints, url, headers)
             except (SessionGone, RequestRefused) as error:
                 missing = missing or error
                 continue
@@ -177,25 +175,33 @@ class Downloads:
             return started
         raise SessionGone("the upstream does not have the file (any more)") from missing
 
-    def _followed(self, url: str, headers: Mapping[str, str]) -> _Started:
-        """The answer to a GET, behind all redirects; the bearer goes to the first host alone."""
+    def _followed(self, endpoints: Endpoints, url: str, headers: Mapping[str, str]) -> _Started:
+        """The answer to a GET, behind all redirects; the bearer goes to the first host alone, and
+        no redirect leads into a private network, but to the upstream's own hosts: they are where
+        the settings say.
+        """
+        own_hosts = {urlsplit(each).hostname for each in (endpoints.api_url, endpoints.page_url)}
         sent, is_first_host = headers, True
         for _ in range(_MOST_REDIRECTS + 1):
             with ExitStack() as stack:
-                reply = _asked_twice(partial(self._begun, stack, url, sent))
+                reply = _asked_twice(
+                    partial(self._begun, stack, url, sent, urlsplit(url).hostname not in own_hosts)
+                )
                 if reply.status in _ANSWERS:
                     return _Started(reply, stack.pop_all().close)
                 if reply.status not in _REDIRECTS:
                     raise _refused(reply, is_first_host=is_first_host)
-                target = _target(url, reply.headers.get("location", ""))
-            if _origin(target) != _origin(url):
+                target = download_request.redirected(url, reply.headers.get("location", ""))
+            if download_request.origin(target) != download_request.origin(url):
                 is_first_host = False
-                sent = {name: value for name, value in sent.items() if name in _HARMLESS}
+                sent = download_request.harmless(sent)
             url = target
         raise UpstreamError("the upstream redirected a download too often")
 
-    def _begun(self, stack: ExitStack, url: str, headers: Mapping[str, str]) -> StreamedReply:
-        return stack.enter_context(self._client.stream("GET", url, headers))
+    def _begun(
+        self, stack: ExitStack, url: str, headers: Mapping[str, str], is_public: bool
+    ) -> StreamedReply:
+        return stack.enter_context(self._client.stream("GET", url, headers, is_public=is_public))
 
 
 def _asked_twice(ask: Callable[[], T]) -> T:
@@ -206,42 +212,6 @@ def _asked_twice(ask: Callable[[], T]) -> T:
         return ask()
     except UpstreamBroken:
         return ask()
-
-
-def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
-    own = {n: v for n, v in endpoints.api_headers.items() if n.lower() != "content-type"}
-    # What is packed has no length that is known before, and no ranges.
-    return {**own, "Accept-Encoding": "identity", "Authorization": f"Bearer {bearer}"}
-
-
-def _sent(wanted: ByteRange) -> str:
-    return f"bytes={wanted.start}-{'' if wanted.end is None else wanted.end - 1}"
-
-
-def _url(endpoints: Endpoints, form: str, session: str, file_id: str) -> str:
-    base = endpoints.api_url.rpartition("/locations/")[0]
-    before, _, version = base.rpartition("/")
-    query = f"fileId={quote(file_id, safe='')}&alt=media"
-    return f"{before}{form}/{version}/{quote(session, safe='/-_.~')}:{DOWNLOAD}?{query}"
-
-
-def _target(url: str, location: str) -> str:
-    """Where a redirect leads. Raises UpstreamError where files are not fetched from: a file is no
-    less protected on its way than the call for it.
-    """
-    try:
-        target = urljoin(url, location)
-        scheme, host = _origin(target)
-    except ValueError:
-        scheme = host = ""
-    if not location or scheme not in {"https", _origin(url)[0]} or not host:
-        raise UpstreamError("the upstream redirected a download where it is not fetched from")
-    return target
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
 
 
 def _refused(reply: StreamedReply, *, is_first_host: bool) -> GatewayError:

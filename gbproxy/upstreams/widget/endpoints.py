@@ -32,6 +32,10 @@ class Endpoints:
     page_headers: Mapping[str, str] = field(repr=False)
     api_headers: Mapping[str, str] = field(repr=False)
 
+    def headers_with(self, bearer: str) -> dict[str, str]:
+        """The headers of one call with this token."""
+        return {**self.api_headers, "Authorization": f"Bearer {bearer}"}
+
 
 class EndpointMap:
     """The endpoints of each account, made once; safe for use by many threads at once."""

@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import StorageUnavailable
+from gbproxy.errors import AccountSuspected, StorageUnavailable, TokenRefused
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
+from gbproxy.storage.workers import REREAD_S
 from gbproxy.upstreams.widget.auth import Token, WidgetAuth
 from gbproxy.upstreams.widget.auth.jwt import TOKEN_LIFE_S
 
 MAX_FAILED_RENEWALS = 5
 FAILED_RENEWALS_WITHIN_S = 15.0
+ADVICE = (
+    "CONFIG_ID may belong to another account, or the account must be signed in again and its"
+    " cookies renewed"
+)
 _OVERLAP_S = 60.0  # clocks of other machines differ, and rows were being written
 
 
@@ -70,17 +75,37 @@ class FailedRenewals:
     monotonic: Callable[[], float]
     _at: dict[Account, list[float]] = field(default_factory=dict)
 
-    def note(self, account: Account) -> None:
+    def may_ask_again(self, tokens: TokenRetry, asked: int) -> bool:
+        """True if a question whose token was refused `asked` times is sent again, as a rule with a
+        fresh one.
+        """
+        # A run of poisoned questions must not cost a sign-in each: the probe that each leads to
+        # renews what is stale.
+        if self._limit_reached(tokens.account):
+            return asked == 1
+        if tokens.refusal_proves_nothing():
+            self._note(tokens.account)
+            return False
+        return tokens.discard_refused()
+
+    def _note(self, account: Account) -> None:
         self._at = {known: moments for known in self._at if (moments := self._recent(known))}
         self._at.setdefault(account, []).append(self.monotonic())
 
-    def limit_reached(self, account: Account) -> bool:
+    def _limit_reached(self, account: Account) -> bool:
         """True while a run of poisoned questions would cost one more sign-in in vain."""
         return len(self._recent(account)) >= MAX_FAILED_RENEWALS
 
     def _recent(self, account: Account) -> list[float]:
         begin = self.monotonic() - FAILED_RENEWALS_WITHIN_S
         return [moment for moment in self._at.get(account, ()) if moment > begin]
+
+
+def suspected(error: TokenRefused) -> AccountSuspected:
+    """The error of a question that refuses fresh tokens too: the account's fault, or its own."""
+    blamed = AccountSuspected(f"{error.message} for this question. If also for others: {ADVICE}")
+    blamed.was_taken = error.was_taken
+    return blamed
 
 
 class SharedCredentials:
@@ -102,12 +127,18 @@ class SharedCredentials:
         self._accounts = accounts
         self._clock = clock
         self._looked_at: float | None = None
+        self._version: int | None = None
+        self._moved_at = -math.inf
 
     def pull_changes(self) -> None:
         """Adopt what was stored since the last call. Raises StorageUnavailable."""
         now = self._clock()
         looked_at, self._looked_at = self._looked_at, None
         try:
+            if looked_at is not None and not self._may_be_news(looked_at, now):
+                self._auth.sync(self._accounts(), {}, {})
+                self._looked_at = looked_at
+                return
             tokens = self._tokens.read(
                 now - TOKEN_LIFE_S if looked_at is None else looked_at - _OVERLAP_S
             )
@@ -118,3 +149,12 @@ class SharedCredentials:
             raise
         self._auth.sync(self._accounts(), tokens, cookies)
         self._looked_at = now
+
+    def _may_be_news(self, looked_at: float, now: float) -> bool:
+        """Whether to read. Saves 110 µs of a round that finds nothing; after a change all rounds
+        read for some seconds, for an account may come to its credential a little later.
+        """
+        version = self._tokens.version()
+        if version != self._version:
+            self._version, self._moved_at = version, now
+        return abs(now - self._moved_at) < REREAD_S or abs(now - looked_at) >= REREAD_S

@@ -16,7 +16,6 @@ from gbproxy.domain.attachment import Attachment
 from gbproxy.domain.events import FLUSH, SessionNamed, UpstreamStream
 from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import (
-    AccountSuspected,
     ContextLengthExceeded,
     CredentialRefused,
     GatewayError,
@@ -31,7 +30,7 @@ from gbproxy.errors import (
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter, UpstreamCall
 from gbproxy.observability.request_context import Phase
-from gbproxy.outbound import HttpClient, Reply
+from gbproxy.outbound import HttpClient
 from gbproxy.upstreams.base import (
     ByteRange,
     Capabilities,
@@ -46,18 +45,17 @@ from gbproxy.upstreams.stream_assist.response import ResponseDecoder
 from gbproxy.upstreams.stream_assist.wording import ErrorContext
 from gbproxy.upstreams.widget import (
     bodies,
-    context_files,
     live_configuration,
     session_names,
     verbs,
 )
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.bodies import WidgetSettings
-from gbproxy.upstreams.widget.context_files import FileBody
 from gbproxy.upstreams.widget.downloads import Downloads
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
 from gbproxy.upstreams.widget.session_names import UNNAMED
-from gbproxy.upstreams.widget.tokens import FailedRenewals, TokenRetry
+from gbproxy.upstreams.widget.tokens import ADVICE, FailedRenewals, TokenRetry, suspected
+from gbproxy.upstreams.widget.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +70,6 @@ _MAY_PASS = (
 )
 _NOT_TAKEN = (400, 401, 403, 413, 429, 503)  # by these a question is refused before it is taken
 _SESSION_NAME = re.compile(r"[!-~]{1,1000}")  # one that can be sent and stored
-_ADVICE = (
-    "CONFIG_ID may belong to another account, or the account must be signed in again and its"
-    " cookies renewed"
-)
 
 
 class Widget:
@@ -98,6 +92,9 @@ class Widget:
         self._settings = settings or WidgetSettings()
         self._hidden_headlines = normalized_all(self._settings.status_lines)
         self._failed_renewals = FailedRenewals(monotonic)
+        self._uploads = Uploads(
+            client, auth, endpoints, self._settings, meter, self._failed_renewals
+        )
         self._downloads = Downloads(client, auth, endpoints, self._call, meter)
         self.capabilities = Capabilities(
             sessions=True,
@@ -139,24 +136,7 @@ class Widget:
         return name
 
     def add_file(self, account: Account, session: str, attachment: Attachment) -> str:
-        """A refused token is replaced once. Raises AccountSuspected where the refusal may be the
-        account's fault or the file's.
-        """
-        body = FileBody(account, session, attachment, self._settings)
-        endpoints = self._endpoints.of(account)
-        tokens, asked = TokenRetry(self._auth, account), 0
-        while True:
-            try:
-                return context_files.file_id(self._upload(endpoints, tokens.next(), body))
-            except TokenRefused as error:
-                asked += 1
-                if not self._may_ask_again(account, tokens, asked):
-                    raise _not_asked(_suspected(error)) from error
-            except GatewayError as error:
-                blamed = _not_asked(context_files.blamed(error, attachment))
-                if blamed is error:
-                    raise
-                raise blamed from error
+        return self._uploads.add(account, session, attachment)
 
     def file_metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
         return self._downloads.metadata(account, session, file_id)
@@ -198,7 +178,7 @@ class Widget:
         Raises AccountSuspected where the refusal may be the account's fault or the question's; only
         a refused sign-in is proof.
         """
-        body = bodies.question(account, request, session_names.sent_as(session), self._settings)
+        sent_as = session_names.sent_as(session)
         endpoints = self._endpoints.of(account)
         query = "?alt=sse" if self._settings.framing == "sse" else ""
         url = f"{endpoints.api_url}/widgetStreamAssist{query}"
@@ -211,7 +191,13 @@ class Widget:
             try:
                 with (
                     UpstreamCall(self._meter, "streamAssist"),
-                    self._client.stream("POST", url, _headers(endpoints, bearer), body) as reply,
+                    self._client.stream(
+                        "POST",
+                        url,
+                        endpoints.headers_with(bearer),
+                        # Without a name: what is held while the answer arrives, each stream holds.
+                        bodies.question(account, request, sent_as, self._settings),
+                    ) as reply,
                     ErrorContext("streamAssist", reply),
                 ):
                     if reply.status != 200:
@@ -240,21 +226,8 @@ class Widget:
             except TokenRefused as error:
                 request_context.current().phase = Phase.CONNECTING  # signing in again
                 asked += 1
-                if output_started or not self._may_ask_again(account, tokens, asked):
-                    raise _suspected(error) from error
-
-    def _may_ask_again(self, account: Account, tokens: TokenRetry, asked: int) -> bool:
-        """True if a question whose token was refused `asked` times is sent again, as a rule with a
-        fresh one.
-        """
-        # A run of poisoned questions must not cost a sign-in each: the probe that each leads to
-        # renews what is stale.
-        if self._failed_renewals.limit_reached(account):
-            return asked == 1
-        if tokens.refusal_proves_nothing():
-            self._failed_renewals.note(account)
-            return False
-        return tokens.discard_refused()
+                if output_started or not self._failed_renewals.may_ask_again(tokens, asked):
+                    raise suspected(error) from error
 
     def _call(
         self, account: Account, verb: str, request: Mapping[str, object]
@@ -268,46 +241,21 @@ class Widget:
             except TokenRefused as error:
                 if not tokens.discard_refused():
                     raise CredentialRefused(
-                        f"{error.message}, also a fresh one: {_ADVICE}"
+                        f"{error.message}, also a fresh one: {ADVICE}"
                     ) from error
 
     def _post(self, endpoints: Endpoints, bearer: str, verb: str, body: bytes) -> Mapping[str, Any]:
         with UpstreamCall(self._meter, verbs.word(verb)):
             reply = self._client.request(
-                "POST", f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer), body
+                "POST", f"{endpoints.api_url}/{verb}", endpoints.headers_with(bearer), body
             )
             return verbs.answered(verb, reply)
-
-    def _upload(self, endpoints: Endpoints, bearer: str, body: FileBody) -> Mapping[str, Any]:
-        """Unlike other calls it may take as long as an answer may: a large file has to go up."""
-        verb = "widgetAddContextFile"
-        url, headers = f"{endpoints.api_url}/{verb}", _headers(endpoints, bearer)
-        with (
-            UpstreamCall(self._meter, verbs.word(verb)),
-            self._client.stream("POST", url, headers, body) as streamed,
-        ):
-            reply = Reply(streamed.status, streamed.headers, (), streamed.read_body())
-            return verbs.answered(verb, reply)
-
-
-def _not_asked(error: GatewayError) -> GatewayError:
-    """Of a file, nothing that its session was asked: the question is still to come."""
-    error.was_taken = False
-    return error
 
 
 def _warn_of_unnamed_session(account: Account) -> None:
     """Log a session that cannot be deleted, as its name is not known."""
     reason = "the upstream did not tell its name"
     log.warning("session.left", extra={"account": account.id, "reason": reason})
-
-
-def _suspected(error: TokenRefused) -> AccountSuspected:
-    suspected = AccountSuspected(
-        f"{error.message} for this question. If also for others: {_ADVICE}"
-    )
-    suspected.was_taken = error.was_taken
-    return suspected
 
 
 def _signed_in(sign_in: Callable[[], str]) -> str:
@@ -317,7 +265,3 @@ def _signed_in(sign_in: Callable[[], str]) -> str:
     except GatewayError as error:
         error.was_taken = False
         raise
-
-
-def _headers(endpoints: Endpoints, bearer: str) -> dict[str, str]:
-    return {**endpoints.api_headers, "Authorization": f"Bearer {bearer}"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,11 @@ def account(upstream: Simulator) -> Account:
 
 @pytest.fixture
 def widget(upstream: Simulator) -> Widget:
-    outbound = HttpClient(Timeouts(10, 10, 30))
+    return widget_of(upstream)
+
+
+def widget_of(upstream: Simulator, **guard: Any) -> Widget:
+    outbound = HttpClient(Timeouts(10, 10, 30), **guard)
     endpoints = EndpointMap(page_url=upstream.url, api_base_url=f"{upstream.url}/v1alpha")
     return Widget(outbound, lone_auth(outbound, endpoints), endpoints)
 
@@ -186,6 +191,47 @@ def test_another_host_gets_neither_the_token_nor_what_tells_of_the_account(
         [head] = other.heads
     names = {line.partition(":")[0].lower() for line in head.split("\r\n")[1:] if line}
     assert names <= {"host", "user-agent", "accept", "accept-encoding"}
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.2", "[::ffff:127.0.0.1]", "2130706433", "files.test"]
+)
+def test_a_redirect_into_a_private_network_is_not_followed(
+    upstream: Simulator, account: Account, host: str
+) -> None:
+    widget = widget_of(upstream, resolve=lambda name: ["8.8.8.8", "169.254.169.254"])
+    session, file_id = made(upstream, widget, account)
+    with file_server.serving(file_server.answer(PNG)) as other:
+        upstream.script(*redirect(f"http://{host}:{other.port}/"), path=DOWNLOAD, times=2)
+
+        error = failure(widget, account, session, file_id)
+
+        assert other.heads == []
+    assert error.message == "the upstream leads to where files are not fetched from"
+
+
+def test_a_redirect_is_followed_to_a_public_address_that_was_checked(
+    upstream: Simulator, account: Account
+) -> None:
+    looked_up: list[str] = []
+
+    def resolve(name: str) -> list[str]:
+        looked_up.append(name)
+        return ["127.0.0.1"] if len(looked_up) == 1 else ["127.0.0.9"]
+
+    widget = widget_of(upstream, resolve=resolve, is_allowed=lambda address: True)
+    session, file_id = made(upstream, widget, account)
+    with file_server.serving(file_server.answer(PNG, Content_Type="image/png")) as other:
+        target = f"http://files.test:{other.port}/bucket?sig=1"
+        upstream.script(*redirect(target), path=DOWNLOAD)
+
+        assert content_of(widget.open_file(account, session, file_id, WHOLE)) == PNG
+
+        [head] = other.heads
+    assert head.startswith("GET /bucket?sig=1 ")
+    assert f"Host: files.test:{other.port}" in head
+    assert "authorization" not in head.lower()
+    assert looked_up == ["files.test"]
 
 
 def test_a_host_that_is_redirected_to_says_nothing_about_the_account(

@@ -17,8 +17,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 from urllib.request import Request
 
 from gbproxy.domain.account import Account
-from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError, UpstreamWords
+from gbproxy.errors import CredentialRefused, UpstreamBroken, UpstreamError
 from gbproxy.outbound import Reply
+from gbproxy.upstream_words import UpstreamWords
 from gbproxy.upstreams.stream_assist.wording import of_reply
 from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.credential import EDITIONS

@@ -798,7 +798,7 @@ def test_the_upstream_takes_the_token(switches: dict[str, Any]) -> None:
 
         key = upstream.keys.verify(token, upstream.now())
         assert key.csesidx == upstream.account.csesidx
-        assert all("NID" not in call.headers.get("Cookie", "") for call in upstream.requests)
+        assert all("NID=" not in call.headers.get("Cookie", "") for call in upstream.requests)
 
 
 @pytest.mark.parametrize(
