@@ -13,9 +13,10 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 from gbproxy.bootstrap import open_services
+from gbproxy.domain.catalogue import built_in_names
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import Answer, ChatStream, collect
-from gbproxy.domain.models import built_in_names
+from gbproxy.domain.media import APART_WITH_BYTES
 from gbproxy.domain.principal import ANONYMOUS, Principal, key_digest
 from gbproxy.observability import request_context
 from gbproxy.services import Services
@@ -39,6 +40,8 @@ class LocalGateway:
         the whole history, of which then only the new messages are sent upstream, unless the request
         says `is_kept=False`.
         """
+        # A link leads to a server, and here is none: images come with their bytes.
+        chat = replace(chat, media=APART_WITH_BYTES)
         if chat.principal is ANONYMOUS:
             chat = replace(chat, principal=_PROGRAM)
         # Two streams that are read in turns by one thread have a request context each.
@@ -72,13 +75,19 @@ def open_gateway(settings: Settings, *, prewarmed: int = 0) -> Iterator[LocalGat
     the end they delete what is due, with a private database every session. `prewarmed`: sessions
     kept ready for each account in use. Raises CannotBeUsed for a database that cannot be used.
     """
-    with open_services(settings, prewarmed=prewarmed) as services:
-        services.background.start()
-        try:
-            yield LocalGateway(services)
-        finally:
-            # What is over is deleted now: no later process may come that would.
-            services.background.run_once()
+    with open_services(settings, prewarmed=prewarmed) as services, gateway_over(services) as opened:
+        yield opened
+
+
+@contextmanager
+def gateway_over(services: Services) -> Iterator[LocalGateway]:
+    """As `open_gateway`, over services that were not started."""
+    services.background.start()
+    try:
+        yield LocalGateway(services)
+    finally:
+        # What is over is deleted now: no later process may come that would.
+        services.background.run_once()
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -10,14 +10,8 @@ from dataclasses import replace
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.models import (
-    AUTOMATIC,
-    BUILT_IN,
-    AccountCapabilities,
-    Catalogue,
-    Model,
-    no_such,
-)
+from gbproxy.domain.catalogue import AUTOMATIC, BUILT_IN, Catalogue, no_such
+from gbproxy.domain.models import AccountCapabilities, Model
 from gbproxy.domain.principal import Principal
 from gbproxy.settings import ModelSettings
 
@@ -31,17 +25,17 @@ def configured_models(
     models = {model.id: model for model in (*BUILT_IN, *further)}
     for change in changes:
         fields = change.model_dump(exclude_unset=True)
-        # None takes these two away; elsewhere it changes nothing.
+        # None takes these away; elsewhere it changes nothing.
         fields = {
-            k: v for k, v in fields.items() if v is not None or k in ("upstream", "successor")
+            k: v
+            for k, v in fields.items()
+            if v is not None or k in ("upstream", "successor", "fallback")
         }
         model = models.get(change.id, Model(change.id, {WIDGET: change.id}))
         if "aliases" in fields:  # built-in ones cannot be named again
             fields["aliases"] = (*model.aliases, *fields["aliases"])
         if "upstream" in fields:
             fields["names"] = {**model.names, WIDGET: fields.pop("upstream")}
-        if "successor" in fields:
-            fields["fallback"] = fields.pop("successor")
         models[change.id] = replace(model, **fields)
     return models.values()
 
@@ -110,7 +104,7 @@ class AvailableModels:
     def requested(
         self, model: Model, principal: Principal, able: Collection[str] = (WIDGET,)
     ) -> RequestedModel:
-        """The model and the fallbacks that this principal may use, for accounts of the upstreams
+        """The model and the successors that this principal may use, for accounts of the upstreams
         `able`.
         """
         upstreams = (
@@ -120,6 +114,10 @@ class AvailableModels:
         )
         chain = self._catalogue.chain(model, principal.may_use)
         return RequestedModel(chain, self._support, upstreams, able)
+
+    def fallbacks(self, model: Model, principal: Principal) -> tuple[Model, ...]:
+        """The models that this principal may use when the quota of `model` is used up, in order."""
+        return self._catalogue.fallbacks(model, principal.may_use)
 
     def _listed(self, name: str) -> Model | None:
         id_ = name.removeprefix("models/")

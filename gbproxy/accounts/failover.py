@@ -11,7 +11,7 @@ from enum import Enum
 from gbproxy.accounts.failure_policy import FailurePolicy, Retry, policy_for
 from gbproxy.accounts.model_fallbacks import ModelFallbacks, RequestedModel, without_traceback
 from gbproxy.accounts.pool import Pool
-from gbproxy.domain.account import Account, QuotaClass
+from gbproxy.domain.account import Account, QuotaClass, QuotaScope
 from gbproxy.domain.clock import jitter
 from gbproxy.domain.models import Model
 from gbproxy.errors import (
@@ -71,6 +71,20 @@ class Failover:
         model = self._fallbacks.model if self._fallbacks is not None else self.asked
         return model.without(self._cooling)
 
+    @property
+    def _scope(self) -> QuotaScope:
+        return self.asked.quota_scope
+
+    @property
+    def has_asked(self) -> bool:
+        """True once an account was leased."""
+        return bool(self._tried)
+
+    def is_used_up(self) -> bool:
+        """True when no account has the quota of this model left, or can be asked at all."""
+        excluded = {*self.requested.unable(), *self.requested.unserved()}
+        return not self.pool.any_available(self._scope, excluded=excluded)
+
     def begun(self) -> None:
         """The account has begun to answer."""
         if self._fallbacks is not None:
@@ -95,7 +109,7 @@ class Failover:
     def _acquire(
         self, required: str | None, preferred: str | None
     ) -> AbstractContextManager[Account]:
-        quota = self.asked.quota
+        quota = self._scope
         if len(self._tried) < self.limit:
             excluded = self._excluded(required)
             try:
@@ -126,14 +140,14 @@ class Failover:
         """
         excluded = {*self._tried, *self.requested.unable(), *self.requested.unserved()}
         averse = self.requested.averse() if required is None else ()
-        if averse and self.pool.any_available(self.asked.quota, excluded={*excluded, *averse}):
+        if averse and self.pool.any_available(self._scope, excluded={*excluded, *averse}):
             excluded.update(averse)
         return excluded
 
     def _missing_tool(self, required: str | None) -> GatewayError | None:
         """The error where every account that could be asked has the model's tool switched off."""
         unable = self.requested.unable()
-        is_cause = unable and self.pool.any_available(self.asked.quota, required=required)
+        is_cause = unable and self.pool.any_available(self._scope, required=required)
         if not is_cause:
             return None
         tools = " and ".join(sorted(self.asked.essential_tools))
@@ -181,13 +195,21 @@ class Failover:
             return Next.SAME
         return self._next_step(error, policy, self._account)
 
+    def file_failed(self, account: Account, error: GatewayError) -> None:
+        """Apply the policy to an account that has refused a file of an answer which it has begun:
+        there is no other to ask for it.
+        """
+        self.pool.failed(account, self.asked.quota, error)
+        if policy_for(error).suspects:
+            self.suspect(account)
+
     def _can_do_without(self, error: QuotaExhausted, account: Account) -> bool:
         """True when the same account is to be asked without the tool whose quota is used up.
 
         Where another account may have that quota left, that one is asked, with the tool.
         """
         before, self._cooling = self.model, self.pool.cooling(account.id)
-        quotas = {self.asked.quota, *error.media}
+        quotas = {self._scope, *error.media}
         may_go_elsewhere = len(self._tried) < self.limit and all(
             self.pool.any_available(quota, excluded=self._tried) for quota in quotas
         )
@@ -209,7 +231,7 @@ class Failover:
             and isinstance(error, SessionDenied | SessionGone)
         )
         if self._account is not None and not is_about_session:
-            self.pool.failed(self._account, self.asked.quota, error)
+            self.pool.failed(self._account, self._scope, error)
             if policy.suspects:
                 self.suspect(self._account)
         return policy
@@ -233,7 +255,7 @@ class Failover:
         """True while an account that was not tried may be asked."""
         excluded = {*self._tried, *self.requested.unable(), *self.requested.unserved()}
         return len(self._tried) < self.limit and self.pool.any_available(
-            self.asked.quota, excluded=excluded
+            self._scope, excluded=excluded
         )
 
     def _final_error(self) -> GatewayError:
@@ -250,7 +272,7 @@ class Failover:
             if error is None:
                 continue
             if not isinstance(error, CredentialRefused):
-                error.retry_after = self.pool.recovery_s(self.asked.quota) or error.retry_after
+                error.retry_after = self.pool.recovery_s(self._scope) or error.retry_after
             return error
         last = self._errors[-1]
         if isinstance(last, QuotaExhausted):  # of a tool

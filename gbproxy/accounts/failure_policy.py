@@ -14,6 +14,7 @@ from functools import cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from gbproxy.domain.account import QuotaScope, quota_class
 from gbproxy.errors import (
     AccountStalled,
     AccountSuspected,
@@ -119,6 +120,15 @@ def policy_for(error: GatewayError) -> FailurePolicy:
     )
 
 
+def paused_by(error: GatewayError, quota: QuotaScope) -> tuple[QuotaScope, ...]:
+    """The scopes that a failure of a request for `quota` pauses, where it pauses any."""
+    kind = quota_class(quota)
+    if not isinstance(error, QuotaExhausted):
+        return (kind,)
+    # The quota that the upstream names is used up, whatever kind of request has met it.
+    return tuple(quota if each == kind else each for each in error.media) or (quota,)
+
+
 def cooldown_ends(
     cooldown: Cooldown,
     error: GatewayError,
@@ -151,6 +161,12 @@ def next_midnight(now: float) -> float:
     """The next midnight in Los Angeles, when daily quotas begin anew. Unix seconds, as `now`."""
     today = datetime.fromtimestamp(now, _los_angeles())
     return datetime.combine(today.date() + timedelta(days=1), time.min, _los_angeles()).timestamp()
+
+
+def last_midnight(now: float) -> float:
+    """The midnight in Los Angeles at which today's quotas have begun. Unix seconds, as `now`."""
+    today = datetime.fromtimestamp(now, _los_angeles())
+    return datetime.combine(today.date(), time.min, _los_angeles()).timestamp()
 
 
 @cache

@@ -1,23 +1,30 @@
-"""The health of an account, and its transitions after a failure or by news of another worker.
+"""The health of an account; health_changes.py has what changes it.
 
 All workers share `AccountHealth`; `PooledAccount` is the account in this worker's pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, Literal
+from typing import Any
 
-from gbproxy.accounts.failure_policy import Cooldown, cooldown_ends, names_an_end, next_midnight
-from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountState, AccountView, QuotaClass
+from gbproxy.domain.account import (
+    QUOTA_CLASSES,
+    Account,
+    AccountState,
+    AccountView,
+    QuotaScope,
+    quota_class,
+)
 from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
 
-Scope = QuotaClass | Literal[""]
-"""The subject of an `AccountHealth`: one quota class, or ("") the account as a whole."""
+Scope = QuotaScope
+"""The subject of an `AccountHealth`: a quota's, or ("") the account as a whole."""
 
+UNPROBED_S = 900.0  # a quota counts as used up for so long after its cooldown without a success
 PROBE_S = 30.0  # then a probe without a result (its worker was killed) is over
 
 
@@ -93,14 +100,23 @@ class PooledAccount:
     last_used_at: float | None = None
     last_error: str | None = None
     last_error_said: dict[str, Any] | None = None  # UpstreamWords.safe
+    last_error_kind: str | None = None  # GatewayError.kind
 
-    def condition(self, quota: QuotaClass, now: float) -> Condition:
+    def condition(self, quota: QuotaScope, now: float) -> Condition:
+        """A model with a quota of its own also pauses while its whole class does."""
         if not self.is_active:
             return Condition.DISABLED
         if not self.known:
             return Condition.READY
         if self.rejection is not None:
             return Condition.REJECTED
+        if ":" in quota:
+            of_class = self._condition(quota_class(quota), now)
+            if of_class in (Condition.COOLING, Condition.PROBING):
+                return of_class
+        return self._condition(quota, now)
+
+    def _condition(self, quota: QuotaScope, now: float) -> Condition:
         health = self.known.get(quota)
         if health is None:
             return Condition.READY
@@ -110,7 +126,15 @@ class PooledAccount:
             return Condition.READY
         return Condition.HALF_OPEN if health.probed_until(now) is None else Condition.PROBING
 
-    def is_available(self, quota: QuotaClass, now: float) -> bool:
+    def pausing(self, quota: QuotaScope, now: float) -> AccountHealth:
+        """The health that decides `condition`, of a model with a quota of its own: its class'
+        while that cools down.
+        """
+        of_class = self.health(quota_class(quota))
+        own = self.health(quota)
+        return of_class if of_class.cools_until(now) is not None else own
+
+    def is_available(self, quota: QuotaScope, now: float) -> bool:
         """True when the account may be asked, be it busy or not."""
         return self.condition(quota, now) in AVAILABLE
 
@@ -121,6 +145,19 @@ class PooledAccount:
 
     def health(self, scope: Scope) -> AccountHealth:
         return self.known.get(scope) or AccountHealth(self.account.account_key, scope)
+
+    def exhausted(self, now: float) -> dict[QuotaScope, float]:
+        """The quotas that the upstream has said are used up, also those of one model alone, and
+        the ends of their cooldowns. One that a request is yet to probe counts for a while longer.
+        """
+        found: dict[QuotaScope, float] = {}
+        for quota, health in self.known.items():
+            if health.state != HealthState.COOLING or health.cause != "quota":
+                continue
+            longer_s = UNPROBED_S if health.consecutive_failures else 0.0
+            if health.cooling_until is not None and now < health.cooling_until + longer_s:
+                found[quota] = health.cooling_until
+        return found
 
     def was_cleared_since(self, moment: float, scopes: Iterable[Scope]) -> bool:
         """True when it was found good, or declared so, after that moment in one of these scopes."""
@@ -143,6 +180,7 @@ class PooledAccount:
     def note_error(self, error: GatewayError | None) -> None:
         self.last_error = error.own_words if error is not None else None
         self.last_error_said = error.safe_words if error is not None else None
+        self.last_error_kind = error.kind if error is not None else None
 
     def view(self, now: float) -> AccountView:
         states = {quota: _state(self.condition(quota, now)) for quota in QUOTA_CLASSES}
@@ -157,6 +195,7 @@ class PooledAccount:
             last_used_at=self.last_used_at,
             last_error=self.last_error,
             last_error_said=self.last_error_said,
+            last_error_kind=self.last_error_kind,
         )
 
 
@@ -170,96 +209,3 @@ def _state(condition: Condition) -> AccountState:
             return "refused"
         case Condition.DISABLED:
             return "disabled"
-
-
-def cooled_down(
-    pooled: PooledAccount,
-    scopes: Iterable[QuotaClass],
-    cooldown: Cooldown | None,
-    error: GatewayError,
-    now: float,
-    uniform: Callable[[float, float], float],
-) -> list[AccountHealth]:
-    """The cooldowns that a failure begins or prolongs. Empty when the policy has none for it."""
-    if cooldown is None:
-        return []
-    known = [pooled.health(scope) for scope in scopes]
-    found = [_cooled_down(health, cooldown, error, now, uniform) for health in known]
-    return [change for change in found if change is not None]
-
-
-def _cooled_down(
-    known: AccountHealth,
-    cooldown: Cooldown,
-    error: GatewayError,
-    now: float,
-    uniform: Callable[[float, float], float],
-) -> AccountHealth | None:
-    """None when the running cooldown already covers this failure."""
-    running = known.cools_until(now)
-    if running is not None and known.cause == cooldown.cause and not names_an_end(error):
-        return None
-    failures = known.consecutive_failures
-    if cooldown.has_probe:
-        # Answers that ran at once bring the same news: they count as one failure.
-        failures = max(failures + (running is None), 1)
-    ends = cooldown_ends(cooldown, error, failures - 1, now, uniform)
-    if running is not None and running >= ends:
-        if failures == known.consecutive_failures:
-            return None
-        return replace(known, consecutive_failures=failures, changed_at=now)
-    return replace(
-        known,
-        state=HealthState.COOLING,
-        cooling_until=ends,
-        consecutive_failures=failures,
-        probe_until=None,
-        cause=cooldown.cause,
-        changed_at=now,
-    )
-
-
-def rejected(
-    pooled: PooledAccount, account: Account, error: GatewayError, now: float
-) -> list[AccountHealth]:
-    """The quarantine of the credential of `account`. Empty when it is in quarantine, or replaced.
-
-    Clients hear the error's message until the credential is replaced or found good.
-    """
-    if pooled.rejection is not None or not pooled.has_credential_of(account):
-        return []
-    rejection = AccountHealth(
-        account.account_key,
-        "",
-        state=HealthState.REJECTED,
-        cause=error.message,
-        credential=account.fingerprint(),
-        changed_at=now,
-    )
-    return [rejection]
-
-
-def merged(pooled: PooledAccount, theirs: AccountHealth, now: float) -> AccountHealth | None:
-    """The health to adopt from another worker's. None when that is older, or says nothing new."""
-    known = pooled.health(theirs.quota)
-    if theirs.changed_at < known.changed_at:
-        return None
-    if was_set_back_since(known.changed_at, now) and was_set_back_since(theirs.changed_at, now):
-        return None
-    is_rejected = theirs.state == HealthState.REJECTED
-    if is_rejected and theirs.credential != pooled.account.fingerprint():
-        return None  # replaced since
-    if (
-        theirs.changed_at == known.changed_at
-        and theirs.probe_until is None
-        and known.probed_until(now) is not None
-    ):
-        return None  # read just before our probe began
-    ends = theirs.cooling_until
-    theirs = replace(
-        theirs,
-        # The clock of the machine that wrote it may be wrong.
-        cooling_until=None if ends is None else min(ends, next_midnight(now)),
-        changed_at=min(theirs.changed_at, now),
-    )
-    return None if theirs == known else theirs

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from gbproxy.accounts.health import AccountHealth, HealthState
-from gbproxy.domain.account import QuotaClass, id_of
+from gbproxy.domain.account import QuotaScope, id_of, quota_class
 from gbproxy.errors import GatewayError
 from gbproxy.observability.meter import Meter
 
 log = logging.getLogger(__name__)
+
+_LastError = tuple[str | None, float, dict[str, Any] | None, str | None]
+"""As `HealthStore.failed` takes it."""
 
 
 class HealthStore(Protocol):
@@ -22,15 +25,20 @@ class HealthStore(Protocol):
         ...
 
     def failed(
-        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+        self,
+        account_id: str,
+        error: str | None,
+        at: float,
+        said: dict[str, Any] | None = None,
+        kind: str | None = None,
     ) -> object:
         """Store the account's last error, unless a newer one is; None: it has recovered.
 
-        `said`: the upstream's words (UpstreamWords.safe).
+        `said`: the upstream's words (UpstreamWords.safe); `kind`: GatewayError.kind.
         """
         ...
 
-    def try_probe(self, account_key: str, quota: QuotaClass, until: float) -> bool:
+    def try_probe(self, account_key: str, quota: QuotaScope, until: float) -> bool:
         """Take the one probe after a cooldown, until `until`; atomic over all workers.
 
         False when another request has it, or no cooldown is stored.
@@ -49,11 +57,16 @@ class LocalHealthStore:
         del change
 
     def failed(
-        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+        self,
+        account_id: str,
+        error: str | None,
+        at: float,
+        said: dict[str, Any] | None = None,
+        kind: str | None = None,
     ) -> None:
-        del account_id, error, at, said
+        del account_id, error, at, said, kind
 
-    def try_probe(self, account_key: str, quota: QuotaClass, until: float) -> bool:
+    def try_probe(self, account_key: str, quota: QuotaScope, until: float) -> bool:
         del account_key, quota, until
         return True
 
@@ -71,7 +84,7 @@ class HealthPublisher:
         self._store = store
         self._meter = meter
         self._unpublished: dict[tuple[str, str], AccountHealth] = {}
-        self._unpublished_errors: dict[str, tuple[str | None, float, dict[str, Any] | None]] = {}
+        self._unpublished_errors: dict[str, _LastError] = {}
 
     def publish(
         self, change: AccountHealth, now: float, said: dict[str, Any] | None = None
@@ -79,7 +92,7 @@ class HealthPublisher:
         """Log, count and store a change of state. `said`: the upstream's words that led to it."""
         _log(change, now, said)
         cause = change.cause if change.state == HealthState.COOLING else ""
-        self._meter.account_changed(change.state, change.quota, cause)
+        self._meter.account_changed(change.state, quota_class(change.quota), cause)
         self.share(change)
 
     def share(self, change: AccountHealth) -> None:
@@ -92,9 +105,11 @@ class HealthPublisher:
 
     def note_error(self, account_id: str, error: GatewayError | None, now: float) -> None:
         """Keep an account's last error for `flush`: no request waits until it is stored."""
-        words = error.own_words if error is not None else None
-        said = error.safe_words if error is not None else None
-        self._unpublished_errors[account_id] = (words, now, said)
+        self._unpublished_errors[account_id] = (
+            (None, now, None, None)
+            if error is None
+            else (error.own_words, now, error.safe_words, error.kind)
+        )
 
     def flush(self, is_pooled: Callable[[str], bool]) -> None:
         """Store what is not yet, errors of pooled accounts only. Raises a store's GatewayError."""
@@ -110,7 +125,7 @@ class HealthPublisher:
             if self._unpublished_errors.get(account_id) is met:
                 del self._unpublished_errors[account_id]
 
-    def try_probe(self, health: AccountHealth, quota: QuotaClass, until: float) -> bool:
+    def try_probe(self, health: AccountHealth, quota: QuotaScope, until: float) -> bool:
         """Take the probe after a cooldown. False when another worker has it."""
         try:
             return self._store.try_probe(health.account_key, quota, until) or self._republish(
@@ -141,12 +156,13 @@ def _log_unshared(health: AccountHealth, error: GatewayError) -> None:
 
 
 def _log(change: AccountHealth, now: float, said: dict[str, Any] | None) -> None:
-    account, quota = id_of(change.account_key), change.quota or None
+    account, quota = id_of(change.account_key), quota_class(change.quota) or None
     match change.state:
         case HealthState.COOLING:
             facts = {
                 "account": account,
                 "quota": quota,
+                "model": change.quota.partition(":")[2] or None,  # for this one alone
                 "cause": change.cause,
                 "seconds": round((change.cooling_until or now) - now, 1),
                 "strikes": change.consecutive_failures,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from gbproxy.accounts.health import PROBE_S, AccountHealth, Condition, PooledAccount
 from gbproxy.accounts.health_store import HealthPublisher
 from gbproxy.accounts.selection import LeaseRequest, Order, select
-from gbproxy.domain.account import Account, QuotaClass
+from gbproxy.domain.account import Account, QuotaScope
 from gbproxy.errors import GatewayError, Overloaded, UpstreamTimeout
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import Meter
@@ -30,7 +30,7 @@ class Lease:
 
     queue: LeaseQueue
     pooled: PooledAccount
-    quota: QuotaClass
+    quota: QuotaScope
     probe_until: float | None = None
 
     def __enter__(self) -> Account:
@@ -166,7 +166,7 @@ class LeaseQueue:
             now=now,
         )
 
-    def _lease(self, pooled: PooledAccount, quota: QuotaClass, now: float) -> Lease:
+    def _lease(self, pooled: PooledAccount, quota: QuotaScope, now: float) -> Lease:
         pooled.in_flight += 1
         self._meter.account_leased(pooled.account.id)
         pooled.last_used_at = now
@@ -203,7 +203,7 @@ class LeaseQueue:
                 waiter.notified.set()
                 return
 
-    def _is_free(self, pooled: PooledAccount, quota: QuotaClass, now: float) -> bool:
+    def _is_free(self, pooled: PooledAccount, quota: QuotaScope, now: float) -> bool:
         is_pooled = self._accounts.get(pooled.account.id) is pooled
         has_capacity = pooled.in_flight < self._concurrency
         return is_pooled and has_capacity and pooled.is_available(quota, now)

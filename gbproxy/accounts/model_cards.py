@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gbproxy.domain.account import WIDGET
-from gbproxy.domain.models import BUILT_IN, Model, Tool
+from gbproxy.domain.catalogue import BUILT_IN
+from gbproxy.domain.models import Model, Tool
 from gbproxy.upstreams.base import Capabilities
 
 Modality = Literal["text", "image", "audio", "video", "file"]

@@ -9,10 +9,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal
 
+from gbproxy.accounts.known_findings import (
+    CONFIGURATION,
+    MODEL,
+    KnownFindings,
+    configuration_of,
+    model_subject,
+    tool_subject,
+)
 from gbproxy.domain.account import Account, id_of
 from gbproxy.domain.models import ALL_TOOLS, NOTHING_SAID, AccountCapabilities, Tool
 from gbproxy.storage.account_health import Finding, SupportRows
@@ -29,8 +36,6 @@ _KEPT_S = 7 * 86_400.0
 _HOLDS_S = 86_400.0
 _OVERLAP_S = 300.0  # for other machines' clocks, and for rows that were being written
 _LEAST_BETWEEN_S = 1.0
-_MAX_SUBJECTS = 500  # of each account: clients may invent names
-_CONFIGURATION = "configuration"
 
 
 class ModelSupport:
@@ -43,11 +48,7 @@ class ModelSupport:
         self._rows = rows
         self._clock = clock
         self._lock = threading.Lock()
-        self._findings: dict[str, dict[str, Finding]] = defaultdict(dict)  # by key, by subject
-        # By subject: the keys of accounts that have refused it, also longer ago.
-        self._refusing: dict[str, set[str]] = {}
-        # By key; replaced, never changed.
-        self._capabilities: Mapping[str, AccountCapabilities] = {}
+        self._known = KnownFindings()
         self._unpublished: dict[tuple[str, str], Finding] = {}
         self._read_at: float | None = None
         self._forgot_at = 0.0
@@ -58,10 +59,10 @@ class ModelSupport:
         """True when this account is known not to have this model."""
         if upstream_id is None:
             return False
-        capabilities = self._capabilities.get(account.account_key, NOTHING_SAID)
+        capabilities = self._known.capabilities.get(account.account_key, NOTHING_SAID)
         return (
             upstream_id in capabilities.disabled
-            or self._verdict(account.account_key, _model(upstream_id)) == "refused"
+            or self._verdict(account.account_key, model_subject(upstream_id)) == "refused"
         )
 
     def without_model(self, upstream_id: str | None) -> Collection[str]:
@@ -71,7 +72,7 @@ class ModelSupport:
         """
         if upstream_id is None:
             return ()
-        known = self._capabilities
+        known = self._known.capabilities
         listing = {account_key for account_key, each in known.items() if upstream_id in each.listed}
         lacking = {
             account_key
@@ -80,18 +81,18 @@ class ModelSupport:
             or (listing and each.listed and account_key not in listing)
         }
         with self._lock:
-            account_keys = tuple(self._refusing.get(_model(upstream_id), ()))
+            account_keys = self._known.refusing(model_subject(upstream_id))
         lacking.update(
             account_key
             for account_key in account_keys
-            if self._verdict(account_key, _model(upstream_id)) == "refused"
+            if self._verdict(account_key, model_subject(upstream_id)) == "refused"
         )
         return {id_of(account_key) for account_key in lacking}
 
     def without_tools(self, tools: Collection[Tool]) -> Collection[str]:
         """The ids of accounts for which one of these tools is known to be off."""
         with self._lock:
-            account_keys = {*self._capabilities, *self._findings}
+            account_keys = {*self._known.capabilities, *self._known.account_keys()}
         return {
             id_of(account_key)
             for account_key in account_keys
@@ -104,31 +105,31 @@ class ModelSupport:
 
     def tools_on(self, account: Account) -> frozenset[Tool]:
         """The tools that this account's configuration leaves on."""
-        return self._capabilities.get(account.account_key, NOTHING_SAID).tools_on
+        return self._known.capabilities.get(account.account_key, NOTHING_SAID).tools_on
 
     def capabilities(self, accounts: Iterable[Account]) -> list[AccountCapabilities | None]:
         """The live configuration of each account; None where it was never read."""
-        return [self._capabilities.get(account.account_key) for account in accounts]
+        return [self._known.capabilities.get(account.account_key) for account in accounts]
 
     def tried(self, account: Account) -> dict[str, Finding]:
         """What still counts of the models that it was asked for, by upstream id: they were taken,
         doubted or refused.
         """
-        prefix, key = _model(""), account.account_key
+        key = account.account_key
         with self._lock:
-            found = tuple(self._findings.get(key, {}).values())
+            found = self._known.of_account(key)
         return {
-            each.subject.removeprefix(prefix): each
+            each.subject.removeprefix(MODEL): each
             for each in found
-            if each.subject.startswith(prefix)
+            if each.subject.startswith(MODEL)
             and self._verdict(key, each.subject) not in (None, "forgotten")
         }
 
     def _tools_off(self, account_key: str) -> frozenset[Tool]:
-        capabilities = self._capabilities.get(account_key, NOTHING_SAID)
+        capabilities = self._known.capabilities.get(account_key, NOTHING_SAID)
         verdicts = (
-            {tool: self._verdict(account_key, _tool(tool)) for tool in ALL_TOOLS}
-            if account_key in self._findings
+            {tool: self._verdict(account_key, tool_subject(tool)) for tool in ALL_TOOLS}
+            if self._known.has(account_key)
             else {}
         )
         named = {tool for tool, verdict in verdicts.items() if verdict == "refused"}
@@ -136,7 +137,7 @@ class ModelSupport:
         return frozenset(capabilities.tools_off | named | (guessed - capabilities.tools_on))
 
     def _verdict(self, account_key: str, subject: str) -> str | None:
-        found = self._findings.get(account_key, {}).get(subject)
+        found = self._known.find(account_key, subject)
         if found is None:
             return None
         age_s = self._clock() - found.noted_at
@@ -146,18 +147,18 @@ class ModelSupport:
 
     def model_accepted(self, account: Account, upstream_id: str | None) -> None:
         if upstream_id is not None:
-            self._note(account.account_key, _model(upstream_id), "taken")
+            self._note(account.account_key, model_subject(upstream_id), "taken")
 
     def tools_accepted(self, account: Account, tools: Iterable[Tool]) -> None:
         for tool in tools:
-            self._note(account.account_key, _tool(tool), "taken")
+            self._note(account.account_key, tool_subject(tool), "taken")
 
     def model_refused(self, account: Account, upstream_id: str | None, *, is_named: bool) -> None:
         """`is_named`: the refusal named the model; else it may have been about the question, if
         the model was accepted before.
         """
         if upstream_id is not None:
-            subject = _model(upstream_id)
+            subject = model_subject(upstream_id)
             is_doubtful = not is_named and self._verdict(account.account_key, subject) == "taken"
             self._note(account.account_key, subject, "doubted" if is_doubtful else "refused")
 
@@ -167,7 +168,7 @@ class ModelSupport:
         """
         if tool in self.tools_on(account):  # refused to this question only
             return
-        subject = _tool(tool)
+        subject = tool_subject(tool)
         is_doubtful = self._verdict(account.account_key, subject) == "taken"
         self._note(
             account.account_key,
@@ -178,7 +179,7 @@ class ModelSupport:
     def _note(self, account_key: str, subject: str, verdict: Verdict) -> None:
         now = self._clock()
         with self._lock:
-            known = self._findings.get(account_key, {}).get(subject)
+            known = self._known.find(account_key, subject)
             if (
                 verdict == "taken"
                 and known is not None
@@ -193,9 +194,8 @@ class ModelSupport:
         anew.
         """
         with self._lock:
-            subjects = tuple(self._findings.get(account.account_key, {}))
-            for subject in subjects:
-                self._add(Finding(account.account_key, subject, "forgotten", self._clock()))
+            for each in self._known.of_account(account.account_key):
+                self._add(Finding(each.account_key, each.subject, "forgotten", self._clock()))
 
     # The live configuration
 
@@ -204,8 +204,8 @@ class ModelSupport:
         succeeded. None: there was none with its present credential.
         """
         with self._lock:
-            found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)
-        value = _parsed(found.text) if found is not None else {}
+            found = self._known.find(account.account_key, CONFIGURATION)
+        value = configuration_of(found.text) if found is not None else {}
         if found is None or value.get("credential") != account.fingerprint():
             return None
         return found.noted_at, value.get("is_read") is True
@@ -216,16 +216,16 @@ class ModelSupport:
         """
         now = self._clock()
         with self._lock:
-            found = self._findings.get(account.account_key, {}).get(_CONFIGURATION)
-            read_at = _parsed(found.text).get("read_at") if found is not None else None
+            found = self._known.find(account.account_key, CONFIGURATION)
+            read_at = configuration_of(found.text).get("read_at") if found is not None else None
             is_read = capabilities is not None
             if is_read or not isinstance(read_at, float) or now - read_at > _HOLDS_S:
                 read_at = now if is_read else None
             elif found is not None:
-                capabilities = AccountCapabilities.from_json(_parsed(found.text))
+                capabilities = AccountCapabilities.from_json(configuration_of(found.text))
             value = {"credential": account.fingerprint(), "is_read": is_read, "read_at": read_at}
             text = json.dumps(value | (capabilities or NOTHING_SAID).to_json())
-            self._add(Finding(account.account_key, _CONFIGURATION, text, now))
+            self._add(Finding(account.account_key, CONFIGURATION, text, now))
 
     # Sharing
 
@@ -247,9 +247,9 @@ class ModelSupport:
                 if self._unpublished.get(key) is finding:
                     del self._unpublished[key]
             for finding in found:
-                known = self._findings.get(finding.account_key, {}).get(finding.subject)
+                known = self._known.find(finding.account_key, finding.subject)
                 if known is None or known.noted_at < finding.noted_at:
-                    self._put(finding)
+                    self._known.put(finding)
 
     def forget_old(self) -> None:
         """Delete findings that are out of date: for one worker of all; cheap to call often. Raises
@@ -262,47 +262,5 @@ class ModelSupport:
 
     def _add(self, finding: Finding) -> None:
         """Keep this, and publish it at the next `sync`. The lock is held."""
-        self._put(finding)
+        self._known.put(finding)
         self._unpublished[finding.account_key, finding.subject] = finding
-
-    def _put(self, finding: Finding) -> None:
-        """The lock is held."""
-        of_account = self._findings[finding.account_key]
-        of_account.pop(finding.subject, None)
-        of_account[finding.subject] = finding
-        if finding.subject == _CONFIGURATION:
-            self._capabilities = {
-                **self._capabilities,
-                finding.account_key: AccountCapabilities.from_json(_parsed(finding.text)),
-            }
-        elif len(of_account) > _MAX_SUBJECTS:
-            oldest = next(subject for subject in of_account if subject.startswith(_model("")))
-            del of_account[oldest]
-            self._note_refusing(oldest, finding.account_key, is_refused=False)
-        self._note_refusing(
-            finding.subject, finding.account_key, is_refused=finding.text == "refused"
-        )
-
-    def _note_refusing(self, subject: str, account_key: str, *, is_refused: bool) -> None:
-        if is_refused and subject.startswith(_model("")):
-            self._refusing.setdefault(subject, set()).add(account_key)
-        elif subject in self._refusing:
-            self._refusing[subject].discard(account_key)
-            if not self._refusing[subject]:
-                del self._refusing[subject]
-
-
-def _model(upstream_id: str) -> str:
-    return f"model:{upstream_id}"
-
-
-def _tool(tool: Tool) -> str:
-    return f"tool:{tool}"
-
-
-def _parsed(text: str) -> Mapping[str, object]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

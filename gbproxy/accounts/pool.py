@@ -8,22 +8,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from gbproxy.accounts import selection
-from gbproxy.accounts.failure_policy import Retry, policy_for
-from gbproxy.accounts.health import (
-    AccountHealth,
-    HealthState,
-    PooledAccount,
-    Scope,
-    cooled_down,
-    merged,
-    rejected,
-)
+from gbproxy.accounts.failure_policy import Retry, paused_by, policy_for
+from gbproxy.accounts.health import AccountHealth, HealthState, PooledAccount, Scope
+from gbproxy.accounts.health_changes import cooled_down, merged, rejected
 from gbproxy.accounts.health_store import HealthPublisher, HealthStore, LocalHealthStore
 from gbproxy.accounts.lease_queue import LeaseQueue
 from gbproxy.accounts.selection import LeaseRequest, Order
-from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountView, QuotaClass, id_of
+from gbproxy.domain.account import (
+    QUOTA_CLASSES,
+    Account,
+    AccountView,
+    QuotaClass,
+    QuotaScope,
+    id_of,
+    quota_class,
+)
 from gbproxy.domain.clock import jitter
-from gbproxy.errors import GatewayError, QuotaExhausted
+from gbproxy.errors import GatewayError
 from gbproxy.observability.meter import SILENT, Meter
 
 
@@ -67,7 +68,7 @@ class Pool:
 
     def lease(
         self,
-        quota: QuotaClass = "text",
+        quota: QuotaScope = "text",
         *,
         required: str | None = None,
         preferred: str | None = None,
@@ -85,7 +86,7 @@ class Pool:
     # Learning
 
     def failed(
-        self, account: Account, quota: QuotaClass, error: GatewayError, *, took_s: float = 0.0
+        self, account: Account, quota: QuotaScope, error: GatewayError, *, took_s: float = 0.0
     ) -> None:
         """Cool the account down for this quota class, or quarantine it, as the policy says.
 
@@ -94,8 +95,7 @@ class Pool:
         policy = policy_for(error)
         if policy.retry is Retry.NEVER:
             return
-        # The quota that the upstream names is used up, whatever kind of request has met it.
-        scopes = error.media if isinstance(error, QuotaExhausted) and error.media else (quota,)
+        scopes = paused_by(error, quota)
         with self._lock:
             pooled = self._find(account.account_key)
             now = self._clock()
@@ -111,14 +111,18 @@ class Pool:
         for change in changes:
             self._publisher.publish(change, now, error.safe_words)
 
-    def prewarm_failed(self, account: Account, error: GatewayError, took_s: float) -> None:
-        """Apply the policy for a failure that no request has met."""
+    def call_failed(self, account: Account, error: GatewayError, took_s: float = 0.0) -> None:
+        """Apply the policy for a failure that no question has met: of a session that was opened
+        ahead, or of a file's link.
+        """
         # Only a rejected credential says something about the account: others cost it nothing.
         if policy_for(error).quarantines:
             self.failed(account, "text", error, took_s=took_s)
 
-    def succeeded(self, account: Account, quota: QuotaClass) -> None:
+    def succeeded(self, account: Account, quota: QuotaScope) -> None:
         """The upstream has begun to answer: forget a cooldown that is over, and its failures."""
+        if ":" in quota:
+            self.succeeded(account, quota_class(quota))
         with self._lock:
             pooled = self._find(account.account_key)
             known = pooled.known.get(quota) if pooled is not None else None
@@ -195,23 +199,30 @@ class Pool:
         for change in changes:
             self._publisher.share(change)
 
+    def forget_error(self, account_id: str) -> None:
+        """Forget what an account has met last: it was about a sign-in that is replaced."""
+        with self._lock:
+            pooled = self._accounts.get(account_id)
+            if pooled is not None:
+                self._note_error(pooled, None, self._clock())
+
     # Asking
 
-    def is_ready(self, account_id: str, quota: QuotaClass = "text") -> bool:
+    def is_ready(self, account_id: str, quota: QuotaScope = "text") -> bool:
         """True when this account may be asked, be it busy or not."""
         with self._lock:
             pooled = self._accounts.get(account_id)
             return pooled is not None and pooled.is_available(quota, self._clock())
 
     def any_available(
-        self, quota: QuotaClass, *, required: str | None = None, excluded: Collection[str] = ()
+        self, quota: QuotaScope, *, required: str | None = None, excluded: Collection[str] = ()
     ) -> bool:
         """True when an account may be asked, or soon, be it busy or not. See `LeaseRequest`."""
         request = LeaseRequest(quota, required, excluded=frozenset(excluded))
         with self._lock:
             return selection.any_available(self._all, request, self._clock())
 
-    def recovery_s(self, quota: QuotaClass) -> float | None:
+    def recovery_s(self, quota: QuotaScope) -> float | None:
         """Seconds until an account may be asked, at least one; None if time alone brings none."""
         with self._lock:
             return selection.recovery_s(self._all, quota, self._clock())
@@ -225,7 +236,22 @@ class Pool:
             now = self._clock()
             return [q for q in QUOTA_CLASSES if pooled.health(q).cools_until(now) is not None]
 
-    def saturated(self, quota: QuotaClass = "text") -> Sequence[str]:
+    def rejection_causes(self) -> Mapping[str, str]:
+        """By account id, why the enabled accounts in quarantine were refused: for clients, so
+        without a secret.
+        """
+        with self._lock:
+            return {
+                p.account.id: p.rejection.cause for p in self._all if p.is_active and p.rejection
+            }
+
+    def exhausted(self) -> Mapping[str, Mapping[QuotaScope, float]]:
+        """By account id, the quotas that are used up, each with its end in Unix seconds."""
+        with self._lock:
+            now = self._clock()
+            return {p.account.id: ends for p in self._all if (ends := p.exhausted(now))}
+
+    def saturated(self, quota: QuotaScope = "text") -> Sequence[str]:
         """The keys of the accounts that a request would not get at once."""
         with self._lock:
             now = self._clock()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gbproxy.accounts.health import AVAILABLE, Condition, PooledAccount
-from gbproxy.domain.account import QuotaClass
+from gbproxy.domain.account import QuotaScope
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
@@ -27,7 +27,7 @@ class LeaseRequest:
     has a free slot. Both are account keys; `excluded` are ids.
     """
 
-    quota: QuotaClass
+    quota: QuotaScope
     required: str | None = None
     preferred: str | None = None
     excluded: frozenset[str] = frozenset()
@@ -79,7 +79,7 @@ def no_account_error(
     """
     admitted = [pooled for pooled in accounts if request.admits(pooled)]
     cooling = [
-        pooled.health(request.quota)
+        pooled.pausing(request.quota, now)
         for pooled in admitted
         if pooled.condition(request.quota, now) is Condition.COOLING
     ]
@@ -114,7 +114,7 @@ def any_available(accounts: Iterable[PooledAccount], request: LeaseRequest, now:
     )
 
 
-def recovery_s(accounts: Iterable[PooledAccount], quota: QuotaClass, now: float) -> float | None:
+def recovery_s(accounts: Iterable[PooledAccount], quota: QuotaScope, now: float) -> float | None:
     """Seconds until an account may be asked, at least one; None if time alone brings none."""
     moments: list[float] = []
     for pooled in accounts:
@@ -122,7 +122,7 @@ def recovery_s(accounts: Iterable[PooledAccount], quota: QuotaClass, now: float)
             case Condition.READY | Condition.HALF_OPEN:
                 moments.append(now)
             case Condition.COOLING | Condition.PROBING:
-                health = pooled.health(quota)
+                health = pooled.pausing(quota, now)
                 moments.append(health.cools_until(now) or health.probed_until(now) or now)
             case Condition.REJECTED | Condition.DISABLED:
                 pass

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from gbproxy.conversations.client_sessions import lifetime_s
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionStore
-from gbproxy.conversations.turn import Turn, TurnPlan
+from gbproxy.conversations.turn import Turn
+from gbproxy.conversations.turn_plan import TurnPlan
 from gbproxy.domain import history
 from gbproxy.domain.chat import Message
 from gbproxy.domain.session import (

@@ -245,7 +245,7 @@ class FailSafeSessions:
         try:
             self._store.mark_for_deletion(handle.session)
         except StorageUnavailable:
-            self.note_unavailable("doom")
+            self.note_unavailable("mark_for_deletion")
             self._delete_unrecorded(handle.session)
 
     def note_unavailable(self, during: str) -> None:

@@ -5,34 +5,17 @@ behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gbproxy.conversations.session_store import FailSafeSessions, Outcomes, SessionHandle
+from gbproxy.conversations.turn_plan import TurnPlan
+from gbproxy.conversations.unopened import UnopenedRecord
 from gbproxy.domain import history, session_files
 from gbproxy.domain.chat import Message, ToolCallPart
 from gbproxy.domain.session import Session, id_prefix, is_client_session, public_id
 from gbproxy.domain.session_files import SessionFiles
 from gbproxy.errors import ConversationNotFound
 from gbproxy.observability import request_context
-
-
-@dataclass(frozen=True, slots=True)
-class TurnPlan:
-    """The new turns of a request and the history that they follow, whose digest is `base_digest`.
-
-    `full_messages` go into a fresh session, None where the client sent no history; `delta_messages`
-    into the one that holds the rest. `conversation` None: nothing is kept. `is_new`: the client has
-    not been sent its id. `is_told` False: that session was not told this request's instructions.
-    """
-
-    key_digest: bytes
-    conversation: str | None
-    base_digest: bytes
-    new_turns: tuple[Message, ...]
-    full_messages: tuple[Message, ...] | None
-    delta_messages: tuple[Message, ...]
-    is_new: bool = False
-    is_told: bool = True
 
 
 class Turn:
@@ -59,12 +42,12 @@ class Turn:
         session stands yet.
         """
         self._plan = plan
-        self._unopened = unopened
+        self._unopened = UnopenedRecord(unopened, sessions)
         self._handle = SessionHandle(claimed) if claimed else None
         # Invalidated, and recorded as in use until another is.
         self._superseded: SessionHandle | None = None
         self._claimed = claimed is not None
-        self._sent = self._released = self._shown = False
+        self._sent = self._released = False
         self._committed: tuple[Session, bytes] | None = None
         self._sessions = sessions
         self._outcomes = outcomes
@@ -83,7 +66,7 @@ class Turn:
         elif not self.commit_as_is():
             self.invalidate_session()
         self._delete_superseded()
-        self._leave_unopened()
+        self._unopened.leave()
         if error is not None:
             self.rollback()
         self._end()
@@ -170,7 +153,7 @@ class Turn:
         record has an id of its own: by the record of an unopened one, or as the conversation may
         take that id, which its client has not been sent yet.
         """
-        return self._unopened is not None or (self._plan.is_new and not id_was_sent)
+        return self._unopened.is_claimed or (self._plan.is_new and not id_was_sent)
 
     def take_id(self) -> None:
         """Give a new conversation the id of its session's record, which tells every worker that it
@@ -206,7 +189,7 @@ class Turn:
         """Call when the client is shown something of the answer: from now on an unopened session is
         no longer as it was.
         """
-        self._shown = True
+        self._unopened.mark_shown()
 
     def commit(self, answer: str | history.LongText, calls: Sequence[ToolCallPart] = ()) -> bool:
         """Let the session be continued from this answer. Call it before the last frame goes out.
@@ -224,9 +207,10 @@ class Turn:
         """
         is_theirs = is_client_session(self._plan.conversation) and self._handle is not None
         # What failed before anything was shown may begin anew, on another account too.
-        is_begun = self._unopened is None or self._shown
+        if not is_theirs or self._unopened.may_begin_anew:
+            return False
         # A commit that was interrupted may be written: then this session is no longer ours.
-        if not (is_theirs and is_begun and self._committed is None):
+        if self._committed is not None:
             return False
         return self._commit(history.unknown(self._plan.base_digest))
 
@@ -242,8 +226,8 @@ class Turn:
             handle, digest, plan.key_digest, plan.conversation, self._expires_at()
         )
         self._detach()
-        self._shown = True
-        self._leave_unopened()
+        self._unopened.mark_shown()
+        self._unopened.leave()
         self._end()
         if not committed:
             self._committed = None
@@ -307,17 +291,6 @@ class Turn:
         if self._superseded is not None:
             superseded, self._superseded = self._superseded, None
             self._sessions.mark_for_deletion(superseded)
-
-    def _leave_unopened(self) -> None:
-        """Give the record of an unopened session back, or have it removed: another stands for it
-        now, or it was lost with what the client was shown.
-        """
-        if self._unopened is not None:
-            unopened, self._unopened = self._unopened, None
-            if self._shown:
-                self._sessions.mark_for_deletion(SessionHandle(unopened))
-            else:
-                self._sessions.release(unopened)
 
     def _detach(self) -> None:
         self._handle, self._claimed, self._sent = None, False, False

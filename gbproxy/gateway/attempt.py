@@ -1,29 +1,19 @@
-"""The state of one request, and the steps of one attempt to answer it: write the upstream's
-request, commit the answer, or decide what follows a failure.
+"""The steps of one attempt to answer a request: write the upstream's request, commit the answer, or
+decide what follows a failure.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from gbproxy.accounts.failover import Failover, Next
 from gbproxy.conversations import Turn
 from gbproxy.domain.account import Account
 from gbproxy.domain.attachment import Attachment
-from gbproxy.domain.chat import ChatRequest, Message, TextPart
-from gbproxy.domain.events import Done, whole_tokens
+from gbproxy.domain.events import Done
 from gbproxy.domain.models import Model
-from gbproxy.emulation.pipeline import (
-    CorrectionNeeded,
-    Messages,
-    Pipeline,
-    count_chars,
-    ensure_fits,
-)
-from gbproxy.emulation.request_emulation import RequestEmulation
-from gbproxy.emulation.roles import PromptSize
+from gbproxy.emulation.pipeline import Pipeline, count_chars, ensure_fits
 from gbproxy.errors import (
     ContextLengthExceeded,
     ConversationNotFound,
@@ -32,88 +22,12 @@ from gbproxy.errors import (
     SessionDenied,
     SessionGone,
 )
-from gbproxy.gateway.files import RequestFiles, attachments_of, without_files
+from gbproxy.gateway.files import attachments_of, without_files
+from gbproxy.gateway.request_state import RequestState
 from gbproxy.observability import request_context
-from gbproxy.observability.request_context import RequestContext
-from gbproxy.shaping.transform import AnswerTransform
 from gbproxy.upstreams.base import Capabilities, UpstreamRequest
 
 log = logging.getLogger(__name__)
-
-_MOST_CORRECTIONS = 2
-
-
-@dataclass(slots=True)
-class RequestState:
-    """One request, and how far its answer is; for one thread at a time."""
-
-    chat: ChatRequest
-    model: Model  # that the client asked for
-    counted_as: str  # id under which limits count the model
-    emulation: RequestEmulation
-    upstreams: Mapping[str, Capabilities]  # that serve the model, by name
-    sizes: Mapping[str, PromptSize]  # of the prompt as each of them is sent it
-    size: PromptSize  # as the one that is asked is sent it
-    files: RequestFiles
-    shows_thoughts: bool  # where the request does not say
-    output_started: bool = False  # something was shown, which cannot be taken back
-    has_opened: bool = False  # True when this attempt's session was opened for this request
-    # Turns that the client does not know: answers that had to be corrected, and the corrections.
-    # Empty again in a fresh session.
-    exchange: Messages = ()
-    correction: Messages = ()  # the last of them, not yet sent
-    corrections: int = 0  # in the whole request
-    _transform: AnswerTransform | None = None
-
-    def begin_attempt(self) -> AnswerTransform:
-        """Start a new answer: the text of a failed attempt is neither shown nor charged. Behind
-        what was shown the answer goes on.
-        """
-        if self.output_started and self._transform is not None:
-            return self._transform
-        self._transform = AnswerTransform.of(self.chat, shows_thoughts=self.shows_thoughts)
-        return self._transform
-
-    @property
-    def transform(self) -> AnswerTransform:
-        """Of the last attempt; an empty one before the first."""
-        return self._transform or self.begin_attempt()
-
-    @property
-    def may_correct(self) -> bool:
-        return self.corrections < _MOST_CORRECTIONS
-
-    def correct(self, needed: CorrectionNeeded) -> None:
-        """Add the answer and its correction to what the next attempt sends."""
-        answer = Message("assistant", (TextPart(needed.answer),))
-        self.corrections += 1
-        self.correction = needed.messages
-        self.exchange = (*self.exchange, answer, *needed.messages)
-
-    def start_over(self) -> None:
-        """Forget corrections: the next attempt sends the client's messages in a fresh session."""
-        self.exchange = self.correction = ()
-
-    @property
-    def prompt_tokens(self) -> int:
-        return whole_tokens(self.size.quarter_tokens)
-
-    def tokens(self) -> int:
-        """Tokens to charge for question and answer: 0 when nothing was answered."""
-        counted = self.transform.usage(self.size.quarter_tokens)
-        return counted.input_tokens + counted.output_tokens if counted.output_tokens else 0
-
-    def note_end(self, context: RequestContext) -> None:
-        """Log what was emulated, and write the answer's size, as far as it came, to the request's
-        log line.
-        """
-        self.emulation.note_end()
-        counted = self.transform.usage(self.size.quarter_tokens)
-        context.log_fields |= {
-            "answer_chars": self.transform.characters,
-            "input_tokens": counted.input_tokens,
-            "output_tokens": counted.output_tokens,
-        }
 
 
 def write_request(
@@ -206,4 +120,4 @@ def note_failure(error: GatewayError, account: Account) -> None:
     }
     log.warning("attempt.failed", extra=fields)
     status = error.said.status if error.said is not None else ""
-    request_context.current().failures.append((error.code, status))
+    request_context.current().note_failure(error.code, status)

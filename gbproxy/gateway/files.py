@@ -9,8 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
-from gbproxy.domain.chat import Message, Part
+from gbproxy.domain.attachment import (
+    Attachment,
+    LinkedAttachment,
+    StoredAttachment,
+    no_such_file,
+)
+from gbproxy.domain.chat import ChatRequest, Message, Part
 from gbproxy.domain.media_type_names import distinct_name
 from gbproxy.domain.session_files import SessionFile, SessionFiles
 from gbproxy.emulation.context_file import FILE_NAME as CONTEXT_FILE
@@ -33,17 +38,33 @@ _FILES = (Attachment, LinkedAttachment)
 Messages = tuple[Message, ...]
 Fetch = Callable[[LinkedAttachment], Attachment]
 """The file that a link leads to. Raises BadRequest or RequestTooLarge, naming its place."""
+Stored = Callable[[bytes, StoredAttachment], Attachment]
+"""The file that was uploaded with the API key of this digest. Raises BadRequest, naming its place,
+where there is none, and StorageUnavailable.
+"""
+StoredDigest = Callable[[bytes, StoredAttachment], str]
+"""The digest of such a file, "" where there is none. Raises StorageUnavailable."""
+
+
+def _none_stored(key_digest: bytes, stored: StoredAttachment) -> Attachment:
+    raise no_such_file(stored.place)
+
+
+def _no_digest(key_digest: bytes, stored: StoredAttachment) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class FileTransfer:
-    """How files come and go: `fetch`, no more than `max_fetched_bytes` for one request, and what
-    runs `AT_ONCE` of these things side by side.
+    """How files come and go: `fetch`, `stored` and `stored_digest`, no more than
+    `max_fetched_bytes` for one request, and what runs `AT_ONCE` of these things side by side.
     """
 
     fetch: Fetch
     max_fetched_bytes: int
     spawn: Spawn = in_thread
+    stored: Stored = _none_stored
+    stored_digest: StoredDigest = _no_digest
 
 
 class RequestFiles:
@@ -51,15 +72,34 @@ class RequestFiles:
     once. Most requests have none, and cost nothing here.
     """
 
-    __slots__ = ("_fetched", "_fetched_bytes", "_has_any", "_lock", "_transfer")
+    __slots__ = ("_fetched", "_has_any", "_key_digest", "_lock", "_transfer")
 
-    def __init__(self, transfer: FileTransfer, messages: Messages) -> None:
+    def __init__(self, transfer: FileTransfer, chat: ChatRequest) -> None:
+        messages = chat.messages
         self._transfer = transfer
         self._has_any = bool(files_of(messages))
         if self._has_any:
             self._fetched: dict[LinkedAttachment, Attachment] = {}
-            self._fetched_bytes = 0
+            self._key_digest = chat.principal.key_digest  # also where nothing is kept
             self._lock = threading.Lock()
+
+    def identified(self, chat: ChatRequest) -> ChatRequest:
+        """The request, whose uploaded files are known by their content, without reading that: the
+        history is the same whether a file comes by its id or in the body. Raises
+        StorageUnavailable.
+        """
+        if not self._has_any:
+            return chat
+        digests: dict[str, str] = {}
+
+        def identified(part: Part) -> Part:
+            if not isinstance(part, StoredAttachment):
+                return part
+            if part.url not in digests:
+                digests[part.url] = self._transfer.stored_digest(self._key_digest, part)
+            return replace(part, digest=digests[part.url])
+
+        return replace(chat, messages=_mapped(chat.messages, identified))
 
     def are_in(self, messages: Messages) -> bool:
         return self._has_any and bool(files_of(messages))
@@ -78,8 +118,9 @@ class RequestFiles:
             raise BadRequest(f"{first.place}: this model takes no files", param=first.place)
         return taking
 
-    def fetch(self, messages: Messages) -> None:
-        """Fetch what these messages' links lead to, unless it is here already.
+    def fetch(self, messages: Messages, known: SessionFiles) -> None:
+        """Fetch what these messages' links lead to, unless it is here already, or is an uploaded
+        file among those that are `known` in the session.
 
         Raises BadRequest or RequestTooLarge, naming the place, and UpstreamTimeout when the
         request's time is over.
@@ -91,7 +132,9 @@ class RequestFiles:
             missing = {
                 link
                 for link in files_of(messages)
-                if isinstance(link, LinkedAttachment) and link not in self._fetched
+                if isinstance(link, LinkedAttachment)
+                and link not in self._fetched
+                and not _is_known(link, known)
             }
             jobs = [partial(self._fetch, link) for link in missing]
             try:
@@ -103,9 +146,13 @@ class RequestFiles:
                 raise
 
     def _fetch(self, link: LinkedAttachment) -> None:
-        attachment = self._transfer.fetch(link)
-        self._fetched_bytes += len(attachment.content)
-        if self._fetched_bytes > self._transfer.max_fetched_bytes:
+        if isinstance(link, StoredAttachment):
+            attachment = self._transfer.stored(self._key_digest, link)
+        else:
+            attachment = self._transfer.fetch(link)
+        known = list(self._fetched.values())  # others are being added
+        size = sum(len(each.content) for each in (*known, attachment))
+        if size > self._transfer.max_fetched_bytes:
             most = self._transfer.max_fetched_bytes / _MB
             raise RequestTooLarge(
                 f"{link.place}: the linked files of this request are larger than {most:g} MB"
@@ -122,12 +169,15 @@ class RequestFiles:
         """
         if not self.are_in(messages):
             return messages
-        self.fetch(messages)
+        self.fetch(messages, known)
         names = {digest: file.name for digest, file in known.items()}
         taken = {CONTEXT_FILE, *names.values()}
 
         def named(part: Part) -> Part:
-            if isinstance(part, LinkedAttachment):
+            if isinstance(part, StoredAttachment) and _is_known(part, known):
+                # Its bytes are not needed: it is named by its id there.
+                part = Attachment(b"", names[part.digest], "", part.digest, part.place)
+            elif isinstance(part, LinkedAttachment):
                 part = self._fetched[part]
             if not isinstance(part, Attachment):
                 return part
@@ -136,9 +186,7 @@ class RequestFiles:
                 taken.add(names[part.digest])
             return replace(part, name=names[part.digest])
 
-        return tuple(
-            replace(message, parts=tuple(map(named, message.parts))) for message in messages
-        )
+        return _mapped(messages, named)
 
     def put(
         self, files: Sequence[Attachment], put: Callable[[Attachment], str], known: SessionFiles
@@ -159,6 +207,10 @@ class RequestFiles:
         return {file.digest: added.get(file.digest) or known[file.digest] for file in files}
 
 
+def _is_known(link: LinkedAttachment, known: SessionFiles) -> bool:
+    return isinstance(link, StoredAttachment) and link.digest in known
+
+
 def files_of(messages: Messages) -> list[Attachment | LinkedAttachment]:
     return [
         part
@@ -166,6 +218,10 @@ def files_of(messages: Messages) -> list[Attachment | LinkedAttachment]:
         for part in message.parts
         if isinstance(part, _FILES)  # a tuple of classes is told faster than a union
     ]
+
+
+def _mapped(messages: Messages, change: Callable[[Part], Part]) -> Messages:
+    return tuple(replace(message, parts=tuple(map(change, message.parts))) for message in messages)
 
 
 def attachments_of(messages: Messages) -> list[Attachment]:

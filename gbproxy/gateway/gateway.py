@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations, Turn
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, QuotaClass
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, Flush, SessionNamed, Started
-from gbproxy.domain.models import ALL_TOOLS, Model, no_such
-from gbproxy.emulation.pipeline import CorrectionNeeded, ensure_fits, fitting
+from gbproxy.domain.models import Model
+from gbproxy.emulation.pipeline import CorrectionNeeded, fitting
 from gbproxy.emulation.request_emulation import RequestEmulation
-from gbproxy.emulation.roles import PromptSize
 from gbproxy.errors import (
     BadRequest,
     ContextLengthExceeded,
     NoAccountAvailable,
     Overloaded,
+    QuotaExhausted,
     RequestTooLarge,
     SessionDenied,
     SessionGone,
     UpstreamError,
     UpstreamTimeout,
 )
-from gbproxy.gateway.answer_files import NO_MEDIA, AnswerFiles, MediaOut
-from gbproxy.gateway.attempt import (
-    RequestState,
-    commit,
-    next_step,
-    note_failure,
-    write_request,
-)
+from gbproxy.gateway.answer_files import NO_MEDIA, MediaOut
+from gbproxy.gateway.asking import Asker
+from gbproxy.gateway.attempt import commit, next_step, note_failure
 from gbproxy.gateway.files import FileTransfer, RequestFiles
-from gbproxy.gateway.opening import session_for
+from gbproxy.gateway.preparation import Preparation
+from gbproxy.gateway.quota_fallback import QuotaFallback, note_mapping
+from gbproxy.gateway.request_state import RequestState
 from gbproxy.gateway.shared_reservation import Ending, Reserve, SharedReservation
 from gbproxy.observability import request_context
 from gbproxy.observability.request_context import Phase
 from gbproxy.rate_limits.limiter import Limiter
 from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.upstreams.registry import Upstreams
-
-log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -68,6 +63,7 @@ class Gateway:
         request_timeout_s: float = 1800,
         suspect: Callable[[Account], object] = lambda account: None,
         record_activity: Callable[..., object] = lambda account_id="": None,
+        note_use: Callable[[str, str, QuotaClass, int], object] = lambda *use: None,
         emulation: Callable[[ChatRequest], RequestEmulation] = RequestEmulation,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -75,7 +71,8 @@ class Gateway:
 
         `suspect` has an account probed on which a question was refused, and does not wait for it.
         `record_activity` notes that a request has arrived or, with an account id, that it got that
-        account.
+        account. `note_use` counts an answer that has begun, at its end: account id, fingerprint of
+        the key, quota class and tokens.
         """
         self._models = models
         self._pool = pool
@@ -84,13 +81,15 @@ class Gateway:
         self._sessions = sessions
         self._limits = limits
         self._files = files
+        self._preparation = Preparation(models, upstreams, emulation, show_thoughts)
+        self._fallback = QuotaFallback(models, upstreams)
+        self._asker = Asker(upstreams, sessions, media)
         self._media = media
-        self._show_thoughts = show_thoughts
         self._max_attempts = max_attempts
         self._suspect = suspect
         self._record_activity = record_activity
+        self._note_use = note_use
         self._request_timeout_s = request_timeout_s
-        self._emulation = emulation
         self._pause = pause
 
     def stream(self, chat: ChatRequest) -> ChatStream:
@@ -100,7 +99,7 @@ class Gateway:
         Reading on behind `Done` confirms that the last frame was written; if the generator is
         closed instead, the conversation does not go on from this answer.
         """
-        return self._stream(chat, self._limits.begin, RequestFiles(self._files, chat.messages))
+        return self._stream(chat, self._limits.begin, RequestFiles(self._files, chat))
 
     @contextmanager
     def streams(self, chat: ChatRequest) -> Iterator[list[ChatStream]]:
@@ -109,7 +108,7 @@ class Gateway:
         left.
         """
         shared = SharedReservation(self._limits.begin, chat.choices)
-        files = RequestFiles(self._files, chat.messages)
+        files = RequestFiles(self._files, chat)
         with closing(shared):
             yield [self._stream(chat, shared.begin, files) for _ in range(chat.choices)]
 
@@ -117,12 +116,13 @@ class Gateway:
         """The tokens of a request's prompt, as the `Usage` of its answer would count them; nothing
         is asked, and however long it is, it is counted. Raises ModelNotFound.
         """
-        return self._prepare(chat, RequestFiles(self._files, chat.messages)).prompt_tokens
+        return self._preparation.state(chat, RequestFiles(self._files, chat)).prompt_tokens
 
     def _stream(self, chat: ChatRequest, reserve: Reserve, files: RequestFiles) -> ChatStream:
         context = request_context.current()
         context.limit_time(self._request_timeout_s)
-        state = self._prepare(chat, files)
+        self._media.ensure_way(chat)
+        state = self._preparation.state(files.identified(chat), files)
         self._record_activity()
         reservation = reserve(
             chat.principal,
@@ -134,18 +134,24 @@ class Gateway:
             with self._begin_turn(state) as turn:
                 context.conversation = turn.conversation
                 failover = self._failover(state, turn)
-                state.files.fetch(turn.messages)
+                state.files.fetch(turn.messages, turn.files)
                 while True:
                     required = None if turn.can_restart else turn.account_key
-                    with failover.lease(required=required, preferred=turn.account_key) as account:
-                        self._note_lease(account, turn)
-                        step: Next | CorrectionNeeded | None = Next.SAME
-                        while step is Next.SAME or isinstance(step, CorrectionNeeded):
-                            step = yield from self._attempt(
-                                state, turn, failover, account, reservation
-                            )
-                            if isinstance(step, CorrectionNeeded):
-                                state.correct(step)
+                    preferred = turn.account_key
+                    step: Next | CorrectionNeeded | None = Next.SAME
+                    try:
+                        with failover.lease(required=required, preferred=preferred) as account:
+                            self._note_lease(account, turn)
+                            while step is Next.SAME or isinstance(step, CorrectionNeeded):
+                                step = yield from self._attempt(
+                                    state, turn, failover, account, reservation
+                                )
+                                if isinstance(step, CorrectionNeeded):
+                                    state.correct(step)
+                    except QuotaExhausted as error:
+                        self._fallback.apply(error, state, turn, failover)
+                        failover = self._failover(state, turn)
+                        continue
                     if step is None:
                         return
         except (UpstreamError, NoAccountAvailable, Overloaded) as error:
@@ -157,6 +163,10 @@ class Gateway:
         finally:
             reservation.end(state.tokens())
             state.note_end(context)
+            if state.answered_by:
+                self._note_use(
+                    state.answered_by, chat.principal.fingerprint, state.model.quota, state.tokens()
+                )
 
     def _attempt(
         self,
@@ -170,39 +180,14 @@ class Gateway:
         client's error.
         """
         context = request_context.current()
-        context.note_attempt()
+        model = failover.model
+        context.note_attempt(account.id, model.id)
         context.phase = Phase.CONNECTING
         context.has_elsewhere = failover.may_go_elsewhere if turn.can_restart else lambda: False
-        model, transform = failover.model, state.begin_attempt()
+        state.begin_attempt()
         try:
-            upstream = self._upstreams.of(account)
-            pipeline = state.emulation.pipeline(upstream.capabilities)
-            state.size = state.sizes[account.upstream]
-            if not turn.is_resumed:
-                ensure_fits(state.size.chars, upstream.capabilities)
-            session = session_for(state, turn, account, upstream.capabilities, self._sessions)
-            state.emulation.enter(turn.conversation, is_told=turn.is_told)
-            request = write_request(
-                state,
-                turn,
-                pipeline,
-                upstream.capabilities,
-                model,
-                lambda file: upstream.add_file(account, session, file),
-            )
-            made = AnswerFiles(self._media, state.chat, turn, upstream, account)
-            with (
-                closing(upstream.stream(request, account, session)) as source,
-                closing(
-                    made.with_bytes(
-                        transform.apply(
-                            pipeline.read(source, may_correct=state.may_correct),
-                            made.published,
-                            made.delivery,
-                        )
-                    )
-                ) as events,
-            ):
+            learn = partial(failover.file_failed, account)
+            with self._asker.ask(state, turn, account, model, learn) as events:
                 has_started = state.output_started
                 for event in events:
                     if isinstance(event, SessionNamed):
@@ -213,15 +198,14 @@ class Gateway:
                         # another attempt may follow.
                         if isinstance(event, Flush):
                             continue
-                        has_started = state.output_started = True
-                        turn.mark_shown()
+                        has_started = True
                         failover.begun()
-                        self._note_start(state, model, account)
+                        self._note_start(state, turn, model, account)
                         yield Started(model.id, state.prompt_tokens)
                     if isinstance(event, Done):
                         commit(state, turn, event)
                         reservation.end(state.tokens())
-                        yield transform.usage(state.size.quarter_tokens)
+                        yield state.usage()
                         yield event
                         turn.confirm_delivery()
                     else:
@@ -231,51 +215,28 @@ class Gateway:
                 raise
             return needed.with_traceback(None)
         except (UpstreamError, ContextLengthExceeded) as error:
-            note_failure(error, account)
-            is_lost = isinstance(error, SessionGone | SessionDenied)
-            if is_lost and not state.has_opened and not turn.is_resumed:
-                # It was prewarmed: the account's other prewarmed sessions may be gone too.
-                self._sessions.invalidate(account)
-            return next_step(error, state, turn, failover)
+            return self._after_failure(error, state, turn, failover, account)
         except (BadRequest, RequestTooLarge) as error:  # of a file
             note_failure(error, account)
             raise
         failover.answered()
         return None
 
-    def _prepare(self, chat: ChatRequest, files: RequestFiles) -> RequestState:
-        model = self._models.resolve(chat.model)
-        if chat.makes_image:
-            model = model.narrowed_to("imageGenerationSpec")
-            if "imageGenerationSpec" not in model.tools:
-                raise BadRequest(f"the model {model.id} makes no images", param="model")
-        elif chat.web_search:
-            model = model.narrowed_to("webGroundingSpec")
-        elif chat.tools.declared:  # the model takes the upstream's own for them
-            model = model.without_tools(ALL_TOOLS)
-        if not chat.principal.may_use(model.id):
-            raise no_such(chat.model or model.id)
-        if chat.model and chat.model != model.id:
-            log.info(
-                "model.mapped",
-                extra={"asked": chat.model[:100], "used": model.id, "reason": "name"},
-            )
-        emulation = self._emulation(chat)
-        upstreams = self._upstreams.capabilities(model.names)
-        sizes = emulation.sizes(upstreams)
-        size = next(iter(sizes.values()), PromptSize(0, 0))
-        request_context.current().log_fields |= {"model": model.id, "prompt_chars": size.chars}
-        return RequestState(
-            chat,
-            model,
-            self._models.counted_as(model),
-            emulation,
-            upstreams,
-            sizes,
-            size,
-            files,
-            self._show_thoughts,
-        )
+    def _after_failure(
+        self,
+        error: UpstreamError | ContextLengthExceeded,
+        state: RequestState,
+        turn: Turn,
+        failover: Failover,
+        account: Account,
+    ) -> Next:
+        """The next step. Raises the client's error when there is none."""
+        note_failure(error, account)
+        is_lost = isinstance(error, SessionGone | SessionDenied)
+        if is_lost and not state.has_opened and not turn.is_resumed:
+            # It was prewarmed: the account's other prewarmed sessions may be gone too.
+            self._sessions.invalidate(account)
+        return next_step(error, state, turn, failover)
 
     def _begin_turn(self, state: RequestState) -> Turn:
         chat, model = state.chat, state.model
@@ -285,7 +246,7 @@ class Gateway:
             chat.messages,
             chat.conversation,
             form=chat.form_digest,
-            avoided=lambda: self._pool.saturated(model.quota),
+            avoided=lambda: self._pool.saturated(model.quota_scope),
         )
 
     def _failover(self, state: RequestState, turn: Turn) -> Failover:
@@ -314,9 +275,13 @@ class Gateway:
         if turn.account_key not in (None, account.account_key):
             turn.invalidate_session()
 
-    def _note_start(self, state: RequestState, model: Model, account: Account) -> None:
+    def _note_start(self, state: RequestState, turn: Turn, model: Model, account: Account) -> None:
+        """Note that from now on the client is shown the answer."""
+        state.output_started = True
+        state.answered_by = account.id
+        turn.mark_shown()
         context = request_context.current()
-        context.ttft_ms = context.elapsed_ms()
-        context.phase = Phase.STREAMING
+        context.note_first_token()
         context.log_fields["model"] = model.id
-        self._pool.succeeded(account, state.model.quota)
+        note_mapping(state, account)
+        self._pool.succeeded(account, state.model.quota_scope)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gbproxy.conversations import Turn
 from gbproxy.domain.account import Account
-from gbproxy.gateway.attempt import RequestState
+from gbproxy.gateway.request_state import RequestState
 from gbproxy.observability import request_context
 from gbproxy.sessions.prewarmed import SessionPool
 from gbproxy.upstreams.base import Capabilities

@@ -86,6 +86,11 @@ class AnswerTransform:
             events = stages.limit_tokens(events, left, self._note_cut)
         return self._counted(events)  # last: what was cut does not count
 
+    def append(self, text: str) -> None:
+        """Count a text that the client gets behind what the stages gave."""
+        self.characters += len(text)
+        self._texts.append(text)
+
     @property
     def answer(self) -> str | history.LongText:
         """The answer as the client got it."""
@@ -96,8 +101,12 @@ class AnswerTransform:
         """Token counts of a prompt of this weight and of the answer."""
         self._settle()
         reasoning = whole_tokens(self._thought_weight)
-        text = whole_tokens(self._text_weight)
-        return Usage(whole_tokens(input_quarter_tokens), text + reasoning, reasoning)
+        output = whole_tokens(self._text_weight) + reasoning
+        if self.max_tokens is not None:
+            # Both were rounded up: what keeps to a limit together is not to be counted above it.
+            together = whole_tokens(self._text_weight + self._thought_weight)
+            output = min(output, max(self.max_tokens, together))
+        return Usage(whole_tokens(input_quarter_tokens), output, min(reasoning, output))
 
     def _counted(self, events: UpstreamStream) -> UpstreamStream:
         """Count texts, calls and thoughts; drop thoughts that are not shown after counting them,

@@ -15,7 +15,8 @@ from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model
+from gbproxy.domain.catalogue import Catalogue
+from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Model
 from gbproxy.errors import (
     AccountSuspected,
     ContextLengthExceeded,

@@ -336,7 +336,7 @@ def test_a_session_that_cannot_be_prewarmed_costs_only_a_rejected_account_someth
 ) -> None:
     accounts = pool(A)
 
-    accounts.prewarm_failed(A, error, took_s=1.0)
+    accounts.call_failed(A, error, took_s=1.0)
 
     assert [view.state for view in accounts.snapshot()] == [
         "refused" if is_quarantined else "ready"
@@ -351,6 +351,6 @@ def test_a_prewarm_that_began_before_the_account_was_found_good_quarantines_noth
     accounts.accepted(A)
     clock.now += 10
 
-    accounts.prewarm_failed(A, DEAD, took_s=30.0)
+    accounts.call_failed(A, DEAD, took_s=30.0)
 
     assert accounts.is_ready("a")

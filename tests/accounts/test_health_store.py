@@ -285,6 +285,7 @@ def test_what_an_account_has_met_last_is_told_with_the_next_round() -> None:
     accounts.flush()
 
     assert (at_once, workers.store.errors) == ({}, {"a": ("Silence.", NOON)})
+    assert workers.store.kinds == {"a": "UpstreamTimeout"}
 
 
 def test_a_recovery_is_told_too_but_nothing_of_an_account_that_is_gone() -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from gbproxy.accounts.model_cards import ModelCard, ModelCards
 from gbproxy.domain.account import WIDGET
+from gbproxy.domain.catalogue import BUILT_IN
 from gbproxy.domain.events import estimate_quarter_tokens, whole_tokens
-from gbproxy.domain.models import BUILT_IN, Model
+from gbproxy.domain.models import Model
 from gbproxy.upstreams.base import Capabilities
 
 NATIVE = "native"

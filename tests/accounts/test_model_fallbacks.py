@@ -14,7 +14,8 @@ from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import WIDGET
-from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model, Tool
+from gbproxy.domain.catalogue import Catalogue
+from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Model, Tool
 from gbproxy.domain.principal import ANONYMOUS, KeyPolicy, Principal
 from gbproxy.errors import (
     GatewayError,

@@ -9,7 +9,8 @@ import pytest
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.models import AccountCapabilities, Catalogue, Model
+from gbproxy.domain.catalogue import Catalogue
+from gbproxy.domain.models import AccountCapabilities, Model
 from gbproxy.domain.principal import ANONYMOUS
 from tests.support.pools import A
 

@@ -13,7 +13,7 @@ from gbproxy.accounts.failover import Failover, Next
 from gbproxy.accounts.model_fallbacks import RequestedModel
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import QUOTA_CLASSES, QuotaClass
-from gbproxy.domain.models import Catalogue
+from gbproxy.domain.catalogue import Catalogue
 from gbproxy.errors import (
     ContextLengthExceeded,
     CredentialRefused,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gbproxy.domain import attachment
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import Done
 from gbproxy.errors import (
@@ -62,6 +62,49 @@ def test_files_of_turns_that_the_session_holds_need_not_be_taken_or_fetched_agai
     assert harness.fetched == ["http://example.com/fox.png"]
     assert harness.upstream.file_ids == [("f/1", "f/2"), ("f/2",)]
     assert harness.upstream.prompts[1] == "And this?"
+
+
+def an_upload(id_: str = "file-1") -> StoredAttachment:
+    return StoredAttachment(id_, PLACE, "fox.png")
+
+
+@pytest.mark.parametrize("first_by_id", [True, False])
+def test_a_resent_file_is_the_same_by_its_id_and_in_the_body(first_by_id: bool) -> None:
+    harness = taking_files(Upstream())
+    harness.uploaded |= {"file-1": PNG, "file-2": PNG}
+    ways = [says(an_upload()), says(a_file())]
+    first, again = ways if first_by_id else reversed(ways)
+    harness.begun(first)
+    read = len(harness.fetched)
+
+    third = (says(an_upload("file-2")), HELLO_SAID, "Why?", HELLO_SAID, says(an_upload()))
+    harness.answer(again, HELLO_SAID, "Why?", key_digest=KEY)
+    harness.answer(*third, key_digest=KEY)
+
+    assert harness.upstream.sessions == ["s/1"] * 3
+    assert harness.upstream.file_ids == [("f/1",), (), ("f/1",)]
+    assert len(harness.fetched) == read  # neither for the history nor for what the session holds
+
+
+def test_a_file_that_is_known_by_its_id_is_read_for_a_fresh_session() -> None:
+    harness = taking_files(Upstream(HELLO, (SessionGone("gone"),), HELLO), ONE)
+    harness.uploaded["file-1"] = PNG
+    harness.begun(says(an_upload()))
+
+    harness.answer(says(an_upload()), HELLO_SAID, says(an_upload(), text="And?"), key_digest=KEY)
+
+    assert harness.upstream.sessions == ["s/1", "s/1", "s/2"]
+    assert [content for _, _, content in harness.upstream.files] == [PNG, PNG]
+
+
+def test_another_file_of_an_id_is_another_history() -> None:
+    harness = taking_files(Upstream())
+    harness.uploaded |= {"file-1": PNG, "file-2": b"%PDF-1"}
+    harness.begun(says(an_upload()))
+
+    harness.answer(says(an_upload("file-2")), HELLO_SAID, "Why?", key_digest=KEY)
+
+    assert harness.upstream.sessions == ["s/1", "s/2"]
 
 
 def test_several_answers_fetch_a_link_once() -> None:

@@ -29,10 +29,11 @@ from gbproxy import (
     Usage,
     open_gateway,
 )
-from gbproxy.simulator import RecordedRequest, Simulator, overloaded
+from gbproxy.simulator import RecordedRequest, Simulator, image_reply, overloaded
 from tests.support.chats import STREAM, texts_by_session
 from tests.support.serving import ROOT, process
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 PROGRAM = Path(__file__).with_name("program.py")
 ANSWERED = "".join(f"Question {number}? True stop\n" for number in range(8)) + "False\n"
 
@@ -111,6 +112,16 @@ def test_what_is_not_to_be_kept_is_deleted(gateway: LocalGateway, upstream: Simu
     assert upstream.wait_for(
         lambda: [each.deleted for each in upstream.sessions.values()] == [True]
     )
+
+
+def test_a_picture_comes_with_its_bytes(gateway: LocalGateway, upstream: Simulator) -> None:
+    upstream.script(*image_reply("Here: ", content=PNG))
+
+    answer = gateway.answer(asking("Paint it."))
+
+    assert [(file.mime_type, file.data) for file in answer.files] == [("image/png", PNG)]
+    assert "](" not in answer.text
+    assert "cannot be passed on" not in answer.text
 
 
 def test_two_answers_are_read_in_turns_by_one_thread(gateway: LocalGateway) -> None:

@@ -304,6 +304,20 @@ def test_the_answer_ends_where_its_tokens_exceed_the_limit(
     assert transform.usage(0).output_tokens <= most
 
 
+@pytest.mark.parametrize("thoughts", range(1, 9))
+def test_what_keeps_to_the_limit_is_never_counted_above_it(thoughts: int) -> None:
+    transform = AnswerTransform(max_tokens=5)
+
+    events = list(
+        transform.apply(stream(ThoughtDelta("t" * thoughts), TextDelta("a" * 40), Done()))
+    )
+
+    assert events[-1] == Done("length")
+    usage = transform.usage(0)
+    assert usage.output_tokens == 5
+    assert 0 < usage.reasoning_tokens < 5
+
+
 def test_thoughts_count_toward_the_limit_shown_or_not() -> None:
     events = [ThoughtDelta("abcdefgh"), TextDelta("abcdefgh"), Done()]
 

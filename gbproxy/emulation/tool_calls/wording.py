@@ -148,7 +148,7 @@ def example_arguments(schema: Mapping[str, Any]) -> dict[str, Any]:
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return {}
-    names = [name for name in _list(schema, "required") if name in properties]
+    names = _required(schema, properties)
     return {name: _example_value(properties[name], 1) for name in names or list(properties)[:1]}
 
 
@@ -181,10 +181,15 @@ def _of_type(kind: object, schema: dict[str, Any], depth: int) -> Any:
         case "object":
             properties = schema.get("properties")
             inner = properties if isinstance(properties, dict) else {}
-            names = [name for name in _list(schema, "required") if name in inner]
-            return {name: _example_value(inner[name], depth + 1) for name in names}
+            return {n: _example_value(inner[n], depth + 1) for n in _required(schema, inner)}
         case _:
             return "…"
+
+
+def _required(schema: Mapping[str, Any], properties: Mapping[str, Any]) -> list[str]:
+    """Clients may write anything into the list."""
+    names = _list(schema, "required")
+    return [name for name in names if isinstance(name, str) and name in properties]
 
 
 def _list(schema: Mapping[str, Any], key: str) -> list[Any]:

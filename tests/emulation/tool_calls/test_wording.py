@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from gbproxy.domain.tools import CustomTool, FunctionTool, ToolChoice, Tools
@@ -115,6 +116,14 @@ def test_an_example_of_a_schema_without_end_ends() -> None:
 def test_an_example_of_a_schema_that_is_none_is_empty() -> None:
     for schema in ({}, {"properties": []}, {"properties": {}, "required": "x"}):
         assert wording.example_arguments(schema) == {}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("odd", [[], {}, None, 1])
+def test_an_example_passes_over_what_is_no_name_among_the_required(odd: object) -> None:
+    inner = {"type": "object", "properties": {"a": {"const": 1}}, "required": [odd, "a"]}
+    schema = {"properties": {"deep": inner, "unneeded": {}}, "required": [odd, "deep"]}
+
+    assert wording.example_arguments(schema) == {"deep": {"a": 1}}
 
 
 def test_a_custom_tool_is_described_with_its_grammar() -> None:
