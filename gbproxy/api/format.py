@@ -7,7 +7,8 @@ It gives the app
 * its routes (`blueprints`), each of which is `answer(surface, parse, encoder)`:
   `parse(body, principal)` makes a `ParsedChat` of a body, and the `Encoder` that is made from that
   writes events as bytes,
-* the models, where clients of several formats ask for them at one path (`ModelViews`).
+* the models and files, where clients of several formats ask for them at one path (`ModelViews`,
+  `FileViews`).
 
 Not its work: keys and limits, the body's size and time, the status before the first event,
 heartbeats, clients that leave, and the commit of the conversation. That is `web/`, the same for
@@ -16,7 +17,7 @@ all. A format knows no other format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -33,14 +34,16 @@ from gbproxy.domain.media import MediaDelivery
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import BadRequest
 from gbproxy.gateway import Gateway
+from gbproxy.media.uploads import Uploads
 from gbproxy.observability import request_context
 from gbproxy.storage.responses import ResponseRows
 from gbproxy.web import auth
 from gbproxy.web.body import read_json
+from gbproxy.web.encoding import Encoder
 from gbproxy.web.errors import ErrorFormat
 from gbproxy.web.operations import Parameter, Schema
 from gbproxy.web.side_by_side import merged
-from gbproxy.web.streaming import Encoder, StreamResponder
+from gbproxy.web.streaming import StreamResponder
 
 # What `answer` reads beside the body, for the descriptions of chat routes.
 CONVERSATION = Parameter(
@@ -67,8 +70,14 @@ class Surface:
     images_in_chat: MediaDelivery
     max_file_bytes: int  # of each file in a message
     response_rows: ResponseRows
+    uploads: Uploads
     check_key: Callable[[], None]  # for routes that need a key
     check_limits: Callable[[], None]  # for routes that go to a model: needs a key, and counts
+    public_url: str | None  # None: clients reach the gateway where each request has
+
+    def address(self, path: str) -> str:
+        """The URL at which the client of the request that Flask is handling reaches a path."""
+        return (self.public_url or request.url_root).rstrip("/") + path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +94,34 @@ class ModelViews:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileViews:
+    """Answers for uploaded files where clients of several formats ask for them at one path, and the
+    models of their form and their JSON. Raises NotFound. `headers`: of every answer.
+    """
+
+    create: Callable[[], Response]
+    list_all: Callable[[], Response]
+    retrieve: Callable[[str], Response]
+    remove: Callable[[str], Response]
+    form: Schema
+    list_schema: Schema
+    list_parameters: tuple[Parameter, ...]
+    file_schema: Schema
+    created_schema: Schema
+    removed_schema: Schema
+    headers: Callable[[], Mapping[str, str]] = dict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """One client format. `models`: for those of its clients that ask at a path of several formats,
-    found by `errors` as for an error.
+    """One client format. `models` and `files`: for those of its clients that ask at a path of
+    several formats, found by `errors` as for an error.
     """
 
     errors: ErrorFormat
     blueprints: Callable[[Surface], Iterable[Blueprint]]
     models: Callable[[Surface], ModelViews] | None = None
+    files: Callable[[Surface], FileViews] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +182,16 @@ def answer_parsed(
         return responder.whole(several, writer, collect_choices)
     deliver = responder.stream if chat.is_streamed else responder.whole
     return deliver((stream or surface.gateway.stream)(chat), encoder(parsed))
+
+
+def count_tokens(surface: Surface, parse: Callable[[dict[str, Any], Principal], ParsedChat]) -> int:
+    """The tokens of the request that Flask is handling, which asks for nothing else. Raises
+    GatewayError.
+    """
+    parsed = read_json(lambda body: parse(body, auth.principal()))
+    if parsed.ignored:
+        request_context.current().log_fields["ignored"] = parsed.ignored
+    return surface.gateway.count_tokens(parsed.chat)
 
 
 def quote(text: str) -> bytes:

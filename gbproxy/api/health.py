@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 from flask import Blueprint, Response, jsonify
@@ -48,8 +49,12 @@ class Drain:
         return self._shared[0] == 1
 
 
-def blueprint(usable_accounts: Callable[[], int], drain: Drain) -> Blueprint:
+def blueprint(
+    usable_accounts: Callable[[], int], drain: Drain, endpoints: Callable[[], list[str]]
+) -> Blueprint:
+    """`endpoints` is called once, with the first request: by then every route is there."""
     bp = Blueprint("health", __name__)
+    offered = cache(endpoints)
 
     @bp.get("/")
     @described(Operation(tag="Health", summary="What this is", answers={200: (Index,)}))
@@ -58,9 +63,10 @@ def blueprint(usable_accounts: Callable[[], int], drain: Drain) -> Blueprint:
             name="gbproxy",
             version=__version__,
             description=(
-                "An OpenAI-compatible gateway to the models behind a Gemini Business account"
+                "A gateway to the models behind a Gemini Business account, compatible with OpenAI,"
+                " Anthropic and Google"
             ),
-            endpoints=["POST /v1/chat/completions", "GET /v1/models", "GET /health", "GET /docs"],
+            endpoints=offered(),
         )
 
     @bp.get("/health")

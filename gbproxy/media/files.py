@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from gbproxy.domain.account import Account, identity_of
 from gbproxy.domain.session import Session
-from gbproxy.errors import NotFound, SessionDenied, SessionGone
+from gbproxy.errors import GatewayError, NotFound, SessionDenied, SessionGone
 from gbproxy.media.links import MediaLink, MediaLinks, NoLink
 from gbproxy.upstreams.base import ByteRange, FileMetadata, OpenFile
 from gbproxy.upstreams.registry import Upstreams
+
+Learn = Callable[[Account, GatewayError], None]
+"""Notes what a failed call says about the account."""
 
 
 class Sessions(Protocol):
@@ -25,27 +29,34 @@ class Sessions(Protocol):
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
     """A file that a valid link leads to. Calls raise NotFound when it is not there any more, and
-    other GatewayErrors.
+    other GatewayErrors, of which `learn` is told.
     """
 
     link: MediaLink
     session: Session
     account: Account
     upstreams: Upstreams
+    learn: Learn
 
     def metadata(self) -> FileMetadata:
-        try:
+        with self._learning():
             return self.upstreams.file_metadata(self.account, self.session.name, self.link.file_id)
-        except (SessionGone, SessionDenied) as error:
-            raise _gone() from error
 
     def open(self, wanted: ByteRange) -> OpenFile:
-        try:
+        with self._learning():
             return self.upstreams.open_file(
                 self.account, self.session.name, self.link.file_id, wanted
             )
+
+    @contextmanager
+    def _learning(self) -> Iterator[None]:
+        try:
+            yield
         except (SessionGone, SessionDenied) as error:
             raise _gone() from error
+        except GatewayError as error:
+            self.learn(self.account, error)
+            raise
 
 
 class LinkedFiles:
@@ -60,12 +71,14 @@ class LinkedFiles:
         accounts: Callable[[], Iterable[Account]],
         upstreams: Upstreams,
         has_key: Callable[[bytes], bool],
+        learn: Learn,
     ) -> None:
         self._links = links
         self._sessions = sessions
         self._accounts = accounts
         self._upstreams = upstreams
         self._has_key = has_key
+        self._learn = learn
 
     def find(self, token: str, presented: bytes | None = None) -> LinkedFile:
         """The file of a token. `presented`: the digest of a key that came with the request, None
@@ -87,7 +100,7 @@ class LinkedFiles:
         account = self._account(session.account_key) if session is not None else None
         if session is None or account is None or not session.name:
             raise _gone()
-        return LinkedFile(link, session, account, self._upstreams)
+        return LinkedFile(link, session, account, self._upstreams, self._learn)
 
     def _account(self, account_key: str) -> Account | None:
         """The account of this upstream identity, under whatever id."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import secrets
 import struct
 import time
@@ -25,6 +26,8 @@ _DIGEST_BYTES = 32
 _HEAD = struct.Struct(f">I{_DIGEST_BYTES}s")  # the end in Unix seconds, and the key's digest
 _BETWEEN = "\x00"
 _MAX_TOKEN_CHARS = 1024
+# A client may write anything into its Host header.
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+")
 
 
 class NoLink(Exception):
@@ -66,9 +69,17 @@ class MediaLinks:
         """A link that is valid from now on, for as long as links are."""
         return MediaLink(session_id, file_id, key_digest, int(self._clock() + self._ttl_s))
 
-    def url(self, link: MediaLink, base_url: str) -> str:
-        """The address of a link. `base_url`: where the client has reached the gateway."""
+    def url(self, link: MediaLink, base_url: str) -> str | None:
+        """The address of a link. `base_url`: where the client says that it has reached the gateway;
+        None where no address can begin so, and the settings name none.
+        """
+        if not self.can_begin(base_url):
+            return None
         return f"{(self._public_url or base_url).rstrip('/')}/media/{self._seal(link)}"
+
+    def can_begin(self, base_url: str) -> bool:
+        """True if links can be made for a request that has come in at this address."""
+        return self._public_url is not None or bool(_BASE_URL.fullmatch(base_url))
 
     def open(self, token: str) -> MediaLink:
         """The link of a token. Raises NoLink."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
 
 from flask import g, request
 
 from gbproxy.api_keys.verifier import KeyVerifier
-from gbproxy.domain.principal import Principal
-from gbproxy.errors import Unauthenticated
+from gbproxy.domain.networks import is_within, read_address
+from gbproxy.domain.principal import CONSOLE, Principal
+from gbproxy.errors import AddressNotAllowed, Unauthenticated
 from gbproxy.observability import request_context
 from gbproxy.web.operations import secures
+
+log = logging.getLogger(__name__)
 
 # A word alone in Authorization is a key that was sent without a scheme, unless it is the name of
 # one. Source: https://www.iana.org/assignments/http-authschemes
@@ -21,27 +25,38 @@ _SCHEMES = frozenset({
     "basic", "bearer", "concealed", "digest", "dpop", "gnap", "hoba", "mutual", "negotiate",
     "ntlm", "oauth", "privatetoken", "scram-sha-1", "scram-sha-256", "vapid",
 })  # fmt: skip
-# Some proxies write the client's port behind its address, and then IPv6 in brackets.
-_WITH_PORT = re.compile(r"\[(?P<v6>[^\]]*)\](?::[0-9]+)?|(?P<v4>[0-9.]+):[0-9]+")
 
 
-def key_check(keys: KeyVerifier) -> Callable[[], None]:
-    """A `before_request` function for what needs a key. Raises Unauthenticated or
-    StorageUnavailable.
+def key_check(
+    keys: KeyVerifier, from_console: Callable[[], bool] = lambda: False
+) -> Callable[[], None]:
+    """A `before_request` function for what needs a key. Raises Unauthenticated, AddressNotAllowed
+    or StorageUnavailable.
+
+    `from_console`: asked of a request without a key; True if it comes from a page of the console.
     """
 
     @secures("client")
     def check() -> None:
         key = presented_key()
         if key is None:
+            if from_console():
+                g.principal = replace(CONSOLE, address=client_network(request.remote_addr or ""))
+                return
             raise Unauthenticated(
                 "an API key is required: Authorization: Bearer KEY, x-api-key, x-goog-api-key or"
                 " ?key=KEY"
             )
         found = keys.find(key)
         request_context.current().log_fields["key"] = found.fingerprint
-        address = client_network(request.remote_addr or "")
-        g.principal = Principal(found.key_digest, found.key_id, found.policy, address)
+        address = request.remote_addr or ""
+        networks = found.policy.allowed_addresses
+        if networks is not None and not is_within(address, networks):
+            log.warning("api_key.refused", extra={"key": found.fingerprint, "address": address})
+            raise AddressNotAllowed(address)
+        g.principal = Principal(
+            found.key_digest, found.key_id, found.policy, client_network(address)
+        )
 
     return check
 
@@ -103,13 +118,7 @@ def client_network(address: str) -> str:
     """The network of one customer of a provider: an address of IPv4, or a /64 of IPv6. A text that
     is no address is returned as it is.
     """
-    written = _WITH_PORT.fullmatch(address)
-    try:
-        parsed = ipaddress.ip_address(
-            address if written is None else written["v6"] or written["v4"] or ""
-        )
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    found = read_address(address)
+    if isinstance(found, IPv6Address):
+        return str(IPv6Network((int(found), 64), strict=False))
+    return address if found is None else str(found)

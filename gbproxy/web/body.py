@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import math
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from json import JSONDecodeError
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -57,10 +58,7 @@ def read_json(parse: Callable[[dict[str, Any]], T]) -> T:
     Raises what `json_body` and `parse` raise.
     """
     environ = request.environ
-    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
-        raise UnsupportedMediaType(
-            "compressed bodies are not taken: send the body without Content-Encoding"
-        )
+    refuse_compressed(environ)
     mimetype = environ.get("CONTENT_TYPE", "").partition(";")[0].strip(" \t").lower()
     if not (mimetype in ("", "application/json") or mimetype.endswith("+json")):
         raise UnsupportedMediaType(f"the body must be application/json, not {mimetype[:80]}")
@@ -85,6 +83,14 @@ def _parsed(raw: list[bytes], parse: Callable[[dict[str, Any]], T]) -> T:
         return parse(body)
 
 
+def refuse_compressed(environ: WSGIEnvironment) -> None:
+    """Raises UnsupportedMediaType for a body that says it is compressed."""
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            "compressed bodies are not taken: send the body without Content-Encoding"
+        )
+
+
 def too_large() -> RequestTooLarge:
     """The refusal of what is larger than MAX_BODY_MB."""
     return RequestTooLarge("the body is larger than MAX_BODY_MB allows")
@@ -106,7 +112,8 @@ def _check_values(data: bytes, work: Work) -> None:
 
 
 def _decoded(raw: list[bytes], work: Work) -> dict[str, Any]:
-    raw[0] = raw[0].strip(b" \t\r\n")
+    # some programs write their files with a mark of UTF-8 at the beginning
+    raw[0] = raw[0].removeprefix(BOM_UTF8).strip(b" \t\r\n")
     try:
         body = jsontext.decode_last(raw, work.rest)
     except UnicodeDecodeError as error:
@@ -165,6 +172,25 @@ def body_in_time(stream: IO[bytes], length: int | None) -> Iterator[bytes]:
             len(chunk) == _BODY_READ
         ):  # there is more: a sender that is quicker than we are is not to keep others waiting
             gevent.sleep(0)
+
+
+def body_pieces() -> Iterator[bytes]:
+    """Yield the request's body as it comes. Raises UnsupportedMediaType, and BadRequest,
+    RequestTooLarge or RequestTimeout, also after pieces of it.
+    """
+    refuse_compressed(request.environ)
+    length, size = request.content_length, 0
+    try:
+        for chunk in body_in_time(request.stream, length):
+            size += len(chunk)
+            yield chunk
+    except (ClientDisconnected, OSError) as error:
+        raise cut_off() from error
+    if size < (length or 0):
+        raise cut_off()
+    if length is None and size >= (request.max_content_length or math.inf):
+        raise too_large()  # chunks are cut at the limit without a word
+    request_context.current().log_fields["request_bytes"] = size
 
 
 def run_in_thread(work: Callable[[], T]) -> T:

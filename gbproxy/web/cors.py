@@ -1,7 +1,8 @@
 """Lets the configured web pages use the API from a browser. Source:
 https://fetch.spec.whatwg.org/#http-cors-protocol
 
-Never with credentials: keys come in headers, and no cookie of ours is ever read here.
+Never with credentials: keys come in headers, and the console's cookie is of use to the console's
+own pages alone.
 """
 
 from __future__ import annotations

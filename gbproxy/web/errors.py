@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as MethodUnknown
 
 from gbproxy.errors import (
     BadRequest,
@@ -45,7 +46,8 @@ class ErrorFormat:
     that is sent, which for the framework's own errors is theirs. `paths` are prefixes of whole
     segments; `path_pattern` fits whole paths that no prefix tells from those of other formats;
     `header_names` are headers that only clients of this format send. `schema` describes
-    the body.
+    the body. `methods`: fits paths that end with the name of a method, which is posted to: of one
+    that is not known the answer is that there is nothing, as for a path.
     """
 
     body: Callable[[GatewayError, int], bytes]
@@ -55,6 +57,7 @@ class ErrorFormat:
     paths: tuple[str, ...] = ()
     path_pattern: re.Pattern[str] | None = None
     header_names: tuple[str, ...] = ()
+    methods: re.Pattern[str] | None = None
     status: Callable[[GatewayError], int] = lambda error: error.status
 
 
@@ -117,12 +120,24 @@ def install(app: Flask, formats: ErrorFormats) -> None:
     def render(error: GatewayError, http: HTTPException | None = None) -> Response:
         return _render(formats.of(request.environ), error, http)
 
+    def refused(error: HTTPException) -> Response:
+        methods = formats.of(request.environ).methods
+        if (
+            isinstance(error, MethodUnknown)
+            and "POST" not in (error.valid_methods or ())
+            and request.method == "POST"
+            and methods is not None
+            and methods.fullmatch(normalized_path(request.path))
+        ):
+            return render(_nothing_here())
+        return render(_translated(error), error)
+
     def crashed(error: Exception) -> Response:
         log.error("request.crashed", exc_info=error)
         return render(internal_error())
 
     app.register_error_handler(GatewayError, render)
-    app.register_error_handler(HTTPException, lambda error: render(_translated(error), error))
+    app.register_error_handler(HTTPException, refused)
     app.register_error_handler(Exception, crashed)
 
 
@@ -177,11 +192,15 @@ def _stop_reading(connection: socket.socket | None) -> Callable[[], None]:
     return stop
 
 
+def _nothing_here() -> NotFound:
+    return NotFound(f"there is nothing at {request.method} {request.path[:200]}")
+
+
 def _translated(error: HTTPException) -> GatewayError:
     """The framework's own refusals, in our words."""
     match error.code:
         case 404:
-            return NotFound(f"there is nothing at {request.method} {request.path[:200]}")
+            return _nothing_here()
         case 405:
             return MethodNotAllowed(f"{request.method} is not possible here")
         case 413:

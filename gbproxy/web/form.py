@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from flask import request
@@ -28,8 +28,9 @@ from gbproxy.domain.attachment import too_large as file_too_large
 from gbproxy.errors import BadRequest
 from gbproxy.observability import request_context
 from gbproxy.web import large_bodies
-from gbproxy.web.body import body_in_time, cut_off, too_large
+from gbproxy.web.body import body_in_time, cut_off, refuse_compressed, too_large
 
+CONTENT_TYPE = "multipart/form-data"
 _MOST_PARTS = 200
 _MOST_FIELD_BYTES = 256 * 1024
 _HELD = 1024 * 1024  # of what is not split into parts yet: the head of one, at most
@@ -55,19 +56,35 @@ class Form:
 
 def is_form() -> bool:
     """True if the request's body says that it is a form with files."""
-    return request.mimetype == "multipart/form-data"
+    return request.mimetype == CONTENT_TYPE
+
+
+Write = Callable[[bytes], object]
+Sink = Callable[[str, str, str], Write]
+"""Told the field, the name and the type of a file that begins; returns what takes its bytes."""
+
+
+def pass_form(max_file_bytes: int, sink: Sink, *, place: str | None = None) -> dict[str, str]:
+    """Pass the files of the form in the request's body on as they come. Returns its fields. Raises
+    what `read_form` and the sink raise.
+
+    `place`: a field which is a file even if it names none, as clients send one without a name.
+    """
+    return _read(max_file_bytes, sink, place).fields
 
 
 def read_form(max_file_bytes: int) -> Form:
-    """The form in the request's body. Raises BadRequest, RequestTooLarge or RequestTimeout."""
+    """The form in the request's body. Raises BadRequest, RequestTooLarge, RequestTimeout or
+    UnsupportedMediaType.
+    """
     if (request.content_length or math.inf) < large_bodies.LARGE_BYTES:
         return _read(max_file_bytes)
     with large_bodies.Place():
         return _read(max_file_bytes)
 
 
-def _read(max_file_bytes: int) -> Form:
-    reader = _Reader(max_file_bytes)
+def _read(max_file_bytes: int, sink: Sink | None = None, place: str | None = None) -> Form:
+    reader = _Reader(max_file_bytes, sink, place)
     try:
         for event in _events():
             reader.read(event)
@@ -82,6 +99,7 @@ def _read(max_file_bytes: int) -> Form:
 
 def _events() -> Iterator[Event]:
     """Raises what the decoder raises, and ClientDisconnected for a body that ends early."""
+    refuse_compressed(request.environ)
     _, options = parse_options_header(request.headers.get("Content-Type", ""))
     boundary = options.get("boundary", "").encode("latin-1", "replace")
     if not boundary:
@@ -114,16 +132,29 @@ def _next_events(decoder: MultipartDecoder, chunk: bytes | None) -> Iterator[Eve
 class _Reader:
     """Puts the form's parts together."""
 
-    def __init__(self, max_file_bytes: int) -> None:
+    def __init__(self, max_file_bytes: int, sink: Sink | None, place: str | None) -> None:
         self.form = Form()
         self._max_file_bytes = max_file_bytes
+        self._sink = sink
+        self._place = place
         self._part: Field | File | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._size = 0
         self._content = io.BytesIO()
+        self._write: Write = self._content.write
 
     def read(self, event: Event) -> None:
         match event:
+            case Field(headers=headers, name=name) if name == self._place:
+                self.read(File(filename="", headers=headers, name=name))
             case Field() | File():
-                self._part, self._content = event, io.BytesIO()
+                self._part = event
+                self._begin()
+                if isinstance(event, File) and self._sink is not None:
+                    kind = event.headers.get("content-type", "")
+                    self._write = self._sink(event.name, event.filename, kind)
             case Data(data, more_data) if self._part is not None:
                 self._add(self._part, data)
                 if not more_data:
@@ -132,15 +163,17 @@ class _Reader:
                 pass
 
     def _add(self, part: Field | File, data: bytes) -> None:
-        size = self._content.tell() + len(data)
-        if isinstance(part, File) and size > self._max_file_bytes:
+        self._size += len(data)
+        if isinstance(part, File) and self._size > self._max_file_bytes:
             raise file_too_large(part.name, self._max_file_bytes)
-        if isinstance(part, Field) and size > _MOST_FIELD_BYTES:
+        if isinstance(part, Field) and self._size > _MOST_FIELD_BYTES:
             raise BadRequest(f"{part.name}: the text is too long", param=part.name)
-        self._content.write(data)
+        self._write(data)
 
     def _end(self, part: Field | File, content: bytes) -> None:
         if isinstance(part, File):
+            if self._sink is not None:
+                return
             kind = part.headers.get("content-type", "")
             self.form.files.append(FormFile(part.name, part.filename, kind, content))
             return

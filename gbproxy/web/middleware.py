@@ -17,6 +17,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from gbproxy.errors import GatewayError
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, Meter
+from gbproxy.observability.telemetry import Telemetry
 from gbproxy.web import errors
 from gbproxy.web.cors import Cors
 from gbproxy.web.errors import ErrorFormats, normalized_path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
+
+# Called with each request that is over: its context, the blueprint that answered it, its status.
+Record = Callable[[request_context.RequestContext, str, int], None]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})  # asked for every few seconds
@@ -40,6 +44,8 @@ def install(
     trusted_proxies: int = 0,
     refusal: Callable[[], GatewayError | None] = lambda: None,
     meter: Meter = SILENT,
+    record: Record = lambda context, surface, status: None,
+    telemetry: Telemetry | None = None,
 ) -> None:
     """Give the app its outer layer.
 
@@ -51,13 +57,13 @@ def install(
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # they would be redirects, which lose a POST's body
     app.wsgi_app = Middleware(  # type: ignore[method-assign]
-        app.wsgi_app, cors, error_formats, refusal, meter
+        app.wsgi_app, cors, error_formats, refusal, meter, record, telemetry
     )
     if trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=trusted_proxies, x_proto=trusted_proxies, x_host=trusted_proxies
         )
-    app.after_request(lambda response: add_headers(response, cors, meter))
+    app.after_request(lambda response: add_headers(response, cors, meter, record, telemetry))
     errors.install(app, error_formats)
 
 
@@ -73,12 +79,16 @@ class Middleware:
         error_formats: ErrorFormats,
         refusal: Callable[[], GatewayError | None],
         meter: Meter,
+        record: Record,
+        telemetry: Telemetry | None,
     ) -> None:
         self._inner = inner
         self._cors = cors
         self._error_formats = error_formats
         self._refusal = refusal
         self._meter = meter
+        self._record = record
+        self._telemetry = telemetry
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
@@ -90,6 +100,8 @@ class Middleware:
         context = request_context.begin(
             given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12), parent
         )
+        if self._telemetry is not None:
+            self._telemetry.begin(context, environ.get("HTTP_TRACEPARENT", ""))
         # A proxy in front that is trusted has been asked already.
         context.base_url = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
         environ["PATH_INFO"] = normalized_path(environ.get("PATH_INFO", ""))
@@ -131,11 +143,16 @@ class Middleware:
         facts = {"method": "POST", "route": "-", "status": status, "code": error.code}
         context.log_fields["code"] = error.code
         self._meter.request_done(context, _NO_SURFACE, status)
+        self._record(context, _NO_SURFACE, status)
+        if self._telemetry is not None:
+            self._telemetry.request_done(context, "POST", "-", _NO_SURFACE, status)
         log.info("request.done", extra={**facts, "elapsed_ms": round(context.elapsed_ms(), 1)})
         return [body]
 
 
-def add_headers(response: Response, cors: Cors, meter: Meter) -> Response:
+def add_headers(
+    response: Response, cors: Cors, meter: Meter, record: Record, telemetry: Telemetry | None
+) -> Response:
     """An `after_request` function: the headers of every response. The access line follows once the
     response is over.
     """
@@ -153,12 +170,16 @@ def add_headers(response: Response, cors: Cors, meter: Meter) -> Response:
     response.headers.update(headers)
     if "response_bytes" not in context.log_fields and not response.is_streamed:
         context.log_fields["response_bytes"] = response.calculate_content_length()
-    response.call_on_close(log_request(context, response.status_code, meter))
+    response.call_on_close(log_request(context, response.status_code, meter, record, telemetry))
     return response
 
 
 def log_request(
-    context: request_context.RequestContext, status: int, meter: Meter
+    context: request_context.RequestContext,
+    status: int,
+    meter: Meter,
+    record: Record,
+    telemetry: Telemetry | None,
 ) -> Callable[[], None]:
     """A function that logs and counts the request once it is over. Flask's request is gone by then:
     what is needed of it is read now.
@@ -181,6 +202,9 @@ def log_request(
             **context.log_fields,
         }
         meter.request_done(context, surface, status)
+        record(context, surface, status)
+        if telemetry is not None:
+            telemetry.request_done(context, method, route, surface, status)
         log.log(level, "request.done", extra=facts)
 
     return done

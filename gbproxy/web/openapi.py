@@ -21,6 +21,7 @@ from gbproxy.web.errors import ErrorFormats
 from gbproxy.web.operations import Key, Operation, Schema, key_of, operation_of
 
 _REF = "#/components/schemas/{model}"
+_KNOWN = ("/v1beta/", "/upload/v1beta/", "/v1/", "/gemini/", "/health")
 _NOT_SHOWN = frozenset({"HEAD", "OPTIONS"})
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 _CLIENT_KEYS = ("bearer", "x-api-key", "x-goog-api-key", "query")
@@ -58,6 +59,21 @@ def routes(app: Flask) -> Iterator[Route]:
             yield Route(path, method, arguments, _key(app, rule), operation)
 
 
+def endpoints(app: Flask) -> list[str]:
+    """`POST /v1/messages` and the like: all that the app offers, each at one of its paths."""
+    found: dict[tuple[int, str], list[str]] = {}  # by the operation that they share
+    for route in routes(app):
+        if route.operation is not None and route.operation.answers:
+            found.setdefault((id(route.operation), route.method), []).append(route.path)
+    return [f"{method} {min(paths, key=_alias)}" for (_, method), paths in found.items()]
+
+
+def _alias(path: str) -> int:
+    """Less, the better known the path is among those of one view."""
+    known = (place for place, prefix in enumerate(_KNOWN) if path.startswith(prefix))
+    return next(known, len(_KNOWN))
+
+
 def document(app: Flask, errors: ErrorFormats) -> dict[str, Any]:
     """The document of this app. Routes without a declared operation are left out."""
     served = [(route, route.operation) for route in routes(app) if route.operation is not None]
@@ -92,6 +108,8 @@ def _key(app: Flask, rule: Rule) -> Key | None:
 def _schemas(operation: Operation) -> Iterator[Schema]:
     for answers in operation.answers.values():
         yield from answers
+    for forms in operation.forms.values():
+        yield from forms
     yield from (each for each in (operation.request, operation.events) if each is not None)
 
 
@@ -129,6 +147,17 @@ def _operation(
         },
         "security": _security(route.key),
     }
+    if bodies := dict(_bodies(operation, refs, components)):
+        described["requestBody"] = {"required": operation.needs_body, "content": bodies}
+    return described
+
+
+def _bodies(
+    operation: Operation,
+    refs: Mapping[Schema, dict[str, Any]],
+    components: Mapping[str, dict[str, Any]],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What its request may be, by type."""
     if operation.request is not None:
         schema = refs[operation.request]
         if operation.is_partial:
@@ -136,11 +165,9 @@ def _operation(
             schema.pop("required", None)
             for field in schema["properties"].values():
                 field.pop("default", None)  # what is left out stays as it is
-        described["requestBody"] = {
-            "required": operation.needs_body,
-            "content": {"application/json": {"schema": schema}},
-        }
-    return described
+        yield "application/json", {"schema": schema}
+    for content_type, forms in operation.forms.items():
+        yield content_type, {"schema": _any_of(forms, refs)} if forms else {}
 
 
 def _security(key: Key | None) -> list[dict[str, list[str]]]:

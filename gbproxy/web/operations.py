@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 
 class AnswerModel(BaseModel):
@@ -24,12 +24,22 @@ class AnswerModel(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True, protected_namespaces=())
 
 
+class FormModel(BaseModel):
+    """Describes a form with a file, whose other fields are texts. It parses none."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
+
+
+FormFilePart = Annotated[
+    bytes, WithJsonSchema({"type": "string", "contentMediaType": "application/octet-stream"})
+]
 Schema = type[BaseModel]
 Key = Literal["client", "operator"]
 View = TypeVar("View", bound=Callable[..., Any])
 
 _OPERATION = "gbproxy_operation"
 _KEY = "gbproxy_key"
+_TOLD = "gbproxy_told"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +54,8 @@ class Parameter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One route. `request`: the model that parses its JSON body; `is_partial`: of which every field
-    may be left out; `needs_body` False: the whole body may be.
+    may be left out; `needs_body` False: the whole body may be. `forms`: what the body may be
+    instead, by its type: several models where clients of several formats send theirs, () for bytes.
 
     `answers`: the JSON of its answer by status, several models where clients of several formats get
     theirs; () for none. `events`: the data of each event, where the answer may be a stream of them.
@@ -58,6 +69,7 @@ class Operation:
     request: Schema | None = None
     is_partial: bool = False
     needs_body: bool = True
+    forms: Mapping[str, tuple[Schema, ...]] = field(default_factory=dict)
     events: Schema | None = None
     content_type: str = "application/json"
     parameters: tuple[Parameter, ...] = ()
@@ -76,6 +88,18 @@ def described(operation: Operation) -> Callable[[View], View]:
 def operation_of(view: Callable[..., Any]) -> Operation | None:
     found: Operation | None = getattr(view, _OPERATION, None)
     return found
+
+
+def told_elsewhere(view: View) -> View:
+    """A decorator of a view function: what it changes, if anything, is told where it is changed, so
+    that no audit line is made of the request.
+    """
+    setattr(view, _TOLD, True)
+    return view
+
+
+def is_told_elsewhere(view: Callable[..., Any]) -> bool:
+    return bool(getattr(view, _TOLD, False))
 
 
 def secures(key: Key) -> Callable[[View], View]:

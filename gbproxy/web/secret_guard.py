@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 
 from flask import request
 
-from gbproxy.domain.principal import key_digest
+from gbproxy.domain.principal import fingerprint, key_digest
 from gbproxy.errors import GatewayError, RateLimitExceeded, Unauthenticated
+from gbproxy.web import audit
 from gbproxy.web.auth import administrative_key, client_network
 from gbproxy.web.operations import secures
 
@@ -28,7 +29,8 @@ class SecretGuard:
     """Checks the key of a request, `Authorization: Bearer`, against these secrets.
 
     `find_client` raises a GatewayError for what is no client's key. `names` are the settings that
-    the secrets come from. `clock`: seconds, only ever growing.
+    the secrets come from. `clock`: seconds, only ever growing. `from_console`: asked of a request
+    without a key; True lets it pass.
     """
 
     def __init__(
@@ -37,10 +39,13 @@ class SecretGuard:
         names: str,
         find_client: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        from_console: Callable[[], bool] = lambda: False,
     ) -> None:
         self._wanted = [key_digest(secret) for secret in secrets]
         self._names = names
         self._find_client = find_client
+        self._from_console = from_console
         self._wrong_keys = WrongKeys(clock)
 
     @secures("operator")
@@ -48,7 +53,14 @@ class SecretGuard:
         """A `before_request` function. Raises Unauthenticated or RateLimitExceeded."""
         given = administrative_key()
         if given is None:
+            if self._from_console():
+                return
             raise Unauthenticated(f"a key is required: Authorization: Bearer {self._names}")
+        self.verify(given)
+        audit.begin_api(fingerprint(given))
+
+    def verify(self, given: str) -> None:
+        """Check a key, wherever the request has it. Raises as `check` does."""
         presented = key_digest(given)
         # The right key opens whatever others have shown from the same address: they may share it
         # with an administrator.

@@ -6,57 +6,25 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from flask import Response, request
-from werkzeug.datastructures import Headers
 
-from gbproxy.domain.events import Done, Flush, TextDelta, collect
+from gbproxy.domain.events import collect
 from gbproxy.errors import ClientGone, GatewayError, Overloaded
 from gbproxy.observability import request_context
 from gbproxy.observability.meter import SILENT, AnswerKind, Meter
+from gbproxy.web.active_response import ActiveResponse
+from gbproxy.web.answer_response import AnswerResponse
+from gbproxy.web.encoding import Chunks, Encoder, Events, encode, encode_whole
 from gbproxy.web.errors import internal_error
-from gbproxy.web.stream_runner import FirstChunkTimeout, Heartbeat, StreamRunner
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from gbproxy.web.stream_runner import FirstChunkTimeout
 
 log = logging.getLogger(__name__)
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RETRY_S = 2.0
-
-Chunks = Generator[bytes]
-Events = Generator[Any]
-"""A ChatStream, or a ChoicesStream for an encoder of choices."""
-
-
-class Encoder(Protocol):
-    """Writes one answer in a client's format; made for one request.
-
-    `heartbeat` is what may stand between two events without a meaning. `stream_type` and
-    `whole_type` are the content types.
-    """
-
-    heartbeat: bytes
-    stream_type: str
-    whole_type: str
-
-    def feed(self, event: Any) -> bytes:
-        """The bytes that an event of a stream becomes; b"" when it has no place in this format.
-        `Flush` is not fed.
-        """
-        ...
-
-    def error(self, error: GatewayError) -> bytes:
-        """The end of a stream that has begun and failed."""
-        ...
-
-    def whole(self, answer: Any) -> bytes:
-        """The body of an answer that is not streamed."""
-        ...
 
 
 class StreamResponder:
@@ -191,94 +159,6 @@ class StreamResponder:
         finally:
             context.log_fields["response_bytes"] = sent
             active.close()
-
-
-class AnswerResponse(Response):
-    """The response of an answer, which is never one to HEAD. Its headers and chunks go to the
-    server as they are, not copied and encoded: saves 30 µs of a request.
-    """
-
-    response: Iterable[bytes]
-
-    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        return self.headers
-
-    def get_app_iter(self, environ: WSGIEnvironment) -> Iterable[bytes]:
-        return self
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.response)
-
-
-class ActiveResponse:
-    """A response that runs: its runner, its heartbeat and its place among the others, all given
-    back by `close`.
-    """
-
-    def __init__(
-        self, chunks: Chunks, kind: AnswerKind, others: set[ActiveResponse], meter: Meter
-    ) -> None:
-        self._environ = request.environ
-        self.runner = StreamRunner(chunks, self._environ)
-        self._kind = kind
-        self._heartbeat: Heartbeat | None = None
-        self._others = others
-        self._meter = meter
-        others.add(self)
-
-    def keep_alive(self, heartbeat: bytes, interval_s: float | None) -> None:
-        """Now that the response has begun: let the heartbeat run."""
-        if interval_s:
-            self._heartbeat = Heartbeat(self.runner, self._environ, heartbeat, interval_s)
-
-    def close(self) -> None:
-        if self in self._others:
-            self._others.discard(self)
-            self._meter.answer_ended(self._kind)
-            if self._heartbeat is not None:
-                self._heartbeat.stop()
-            self.runner.close()
-
-
-def encode(events: Events, encoder: Encoder) -> Chunks:
-    """Events -> chunks. What arrived together is joined: one chunk for each Flush, and one for the
-    end; in it, texts that follow each other are one event.
-
-    The next chunk is asked for when the one before was written. So the events are resumed behind
-    `Done`, which confirms the delivery, only after the last chunk was written.
-    """
-    feed = encoder.feed
-    parts: list[bytes] = []
-    texts: list[TextDelta] = []  # behind the parts
-    with closing(events):
-        for event in events:
-            if type(event) is TextDelta:
-                texts.append(event)
-                continue
-            if texts:
-                parts.append(feed(_joined(texts)))
-                texts.clear()
-            if type(event) is not Flush:
-                parts.append(feed(event))
-            if type(event) is Flush or type(event) is Done:
-                chunk = b"".join(parts)
-                parts.clear()
-                if chunk:
-                    yield chunk
-
-
-def _joined(texts: list[TextDelta]) -> TextDelta:
-    """Several texts as one, which saves 1 µs of each that is not written by itself."""
-    return texts[0] if len(texts) == 1 else TextDelta("".join([each.text for each in texts]))
-
-
-def encode_whole(
-    events: Events, encoder: Encoder, collected: Callable[[Any], Any] = collect
-) -> Chunks:
-    """The whole answer as one chunk; as in `encode`, the events end when it was written."""
-    with closing(events):
-        yield encoder.whole(collected(events))
-        next(events, None)
 
 
 def _delivered(body: bytes, active: ActiveResponse) -> Chunks:

@@ -74,8 +74,10 @@ def surface(gateway: FakeGateway) -> Iterator[InProcess]:
         images_in_chat=IN_TEXT,
         max_file_bytes=1 << 20,
         response_rows=None,  # type: ignore[arg-type]
+        uploads=None,  # type: ignore[arg-type]
         check_key=check_key,
         check_limits=check_key,
+        public_url=None,
     )
     for blueprint in openai.FORMAT.blueprints(made):
         app.register_blueprint(blueprint)

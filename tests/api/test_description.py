@@ -51,9 +51,8 @@ class Gateway:
             **headers,
         }
         sent = call.body if body is None else body
-        return self.app.request(
-            call.method, call.path, None if sent is None else json.dumps(sent), given
-        )
+        raw = sent if sent is None or isinstance(sent, bytes) else json.dumps(sent)
+        return self.app.request(call.method, call.path, raw, given)
 
     def operation(self, method: str, template: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.document["paths"][template][method.lower()]
@@ -131,6 +130,8 @@ def of_responses(gateway: Gateway) -> Iterator[Call]:
         yield Call("DELETE", f"{path}/{made}", template)
     yield from chats("/v1/responses", {**hello, "reasoning": {"summary": "auto"}})
     yield from chats("/v1/responses", {**hello, "max_output_tokens": 1, "store": False})
+    drawing = {"input": "draw a fox", "tools": [{"type": "image_generation"}]}
+    yield from chats("/v1/responses", drawing)
     calling = {**hello, "tool_choice": "required"}
     for tool in (weather, {"type": "custom", "name": "patch"}, {"type": "shell"}):
         yield from chats("/v1/responses", {**calling, "tools": [tool]})
@@ -178,6 +179,9 @@ def of_gemini(gateway: Gateway) -> Iterator[Call]:
         path = streamed.replace("{name}", "gemini-auto")
         yield Call("POST", path, streamed, {**hi, **thinking})
         yield Call("POST", f"{path}?alt=sse", streamed, {**hi, **thinking}, is_streamed=True)
+        editing = template.replace(":generateContent", ":editImage")
+        fox = {"contents": [{"parts": [{"text": "draw a fox"}]}]}
+        yield Call("POST", editing.replace("{name}", "gemini-auto"), editing, fox)
         counting = template.replace(":generateContent", ":countTokens")
         yield Call("POST", counting.replace("{name}", "gemini-auto"), counting, hi)
         google = {"x-goog-api-client": "tests"}
@@ -195,6 +199,82 @@ def of_sessions(gateway: Gateway) -> Iterator[Call]:
         yield simple("GET", path)
         for method, status in (("GET", 200), ("DELETE", 204)):
             yield Call(method, f"{path}/{session}", f"{path}/{{session_id}}", status=status)
+
+
+# By the names of their schemas: the headers by which the clients are known whose forms they are.
+FORMS = {
+    "FileForm": {},
+    "AnthropicFileForm": {"anthropic-version": "2023-06-01"},
+    "GoogleFileForm": {"x-goog-api-client": "tests"},
+    "ImageEditForm": {},
+}
+FIELDS = {
+    "prompt": "A hat",
+    "n": "1",
+    "purpose": "user_data",
+    "expires_after[anchor]": "created_at",
+    "expires_after[seconds]": "3600",
+    "expires_in_seconds": "3600",
+    "metadata": "{}",
+}
+RELATED = (
+    b"--of-it\r\nContent-Type: application/json\r\n\r\n{}\r\n"
+    b"--of-it\r\nContent-Type: text/plain\r\n\r\nwords\r\n--of-it--\r\n"
+)
+
+
+def form_of(schema: Mapping[str, Any]) -> bytes:
+    """A form with all of the schema's fields that there is a value for, and with its files."""
+    lines = []
+    for name, inner in schema["properties"].items():
+        is_file = any("contentMediaType" in each for each in inner.get("anyOf", [inner]))
+        assert is_file or name in FIELDS or name not in schema["required"]
+        if is_file:
+            head = f'form-data; name="{name}"; filename="a.png"'
+            lines += [b"--of-it", f"Content-Disposition: {head}".encode(), b"", picture(side=1)]
+        elif name in FIELDS:
+            head = f'form-data; name="{name}"'
+            lines += [
+                b"--of-it",
+                f"Content-Disposition: {head}".encode(),
+                b"",
+                FIELDS[name].encode(),
+            ]
+    return b"\r\n".join((*lines, b"--of-it--", b""))
+
+
+def of_forms(gateway: Gateway) -> Iterator[Call]:
+    """Each form of each route that takes one, as the document describes it."""
+    schemas = gateway.document["components"]["schemas"]
+    for path, methods in gateway.document["paths"].items():
+        for method, operation in methods.items():
+            bodies = operation.get("requestBody", {"content": {}})["content"]
+            form = bodies.get("multipart/form-data", {"schema": {"anyOf": []}})["schema"]
+            for each in form.get("anyOf", [form]):
+                name = each["$ref"].rpartition("/")[2]
+                kind = {"Content-Type": "multipart/form-data; boundary=of-it"}
+                sent = form_of(schemas[name])
+                yield simple(method.upper(), path, body=sent, headers=kind | FORMS[name])
+
+
+def of_files(gateway: Gateway) -> Iterator[Call]:
+    """Each route with files: one is uploaded for each that names one."""
+    paths = gateway.document["paths"]
+    raw = {"X-Goog-Upload-Protocol": "raw", "Content-Type": "text/plain"}
+    upload = simple("POST", "/upload/v1beta/files", body=b"words", headers=raw)
+    for template in [each for each in paths if re.search("files(/{file_id}.*)?$", each)]:
+        for method in paths[template]:
+            if "/upload/" in template:
+                start = {"X-Goog-Upload-Command": "start"}
+                related = {"Content-Type": "multipart/related; boundary=of-it"}
+                yield simple(method.upper(), template, body={"file": {}}, headers=start)
+                yield simple(method.upper(), template, body=RELATED, headers=related)
+                yield simple(method.upper(), template, body=b"words", headers=raw)
+            elif method != "post":
+                for headers in FORMS.values():
+                    id_ = gateway.ask(upload).json()["file"]["name"].removeprefix("files/")
+                    path = template.replace("{file_id}", id_)
+                    yield Call(method.upper(), path, template, headers=headers)
 
 
 def account_of(upstream: Simulator) -> dict[str, Any]:
@@ -224,6 +304,9 @@ def of_administrators(gateway: Gateway) -> Iterator[Call]:
     yield one("POST", id_, "/clear-cooldown")
     yield one("GET", id_)
     yield simple("GET", "/api/admin/models")
+    yield simple("GET", "/api/admin/alerts")
+    yield simple("POST", "/api/admin/alerts/test")
+    yield simple("GET", "/api/admin/requests")
     yield simple("GET", "/api/cookies/status")
     pasted = json.dumps([{**account, "config_id": None}, {"csesidx": "12345"}])
     yield simple("POST", f"{ACCOUNTS}/import", body={"text": pasted, "dry_run": True})
@@ -233,6 +316,7 @@ def of_administrators(gateway: Gateway) -> Iterator[Call]:
     yield simple("POST", KEYS, body={**key, **limits}, status=201)
     made = gateway.app.request("GET", KEYS, None, key_for(KEYS)).json()["keys"]
     yield simple("GET", KEYS)
+    yield Call("PATCH", f"{KEYS}/{made[0]['id']}", f"{KEYS}/{{key_id}}", body=limits)
     yield Call("DELETE", f"{KEYS}/{made[0]['id']}", f"{KEYS}/{{key_id}}", status=204)
 
 
@@ -249,6 +333,8 @@ def calls(gateway: Gateway) -> Iterator[Call]:
     yield from of_anthropic()
     yield from of_gemini(gateway)
     yield from of_sessions(gateway)
+    yield from of_forms(gateway)
+    yield from of_files(gateway)
     yield from of_administrators(gateway)
     yield from of_machines()
 
@@ -286,7 +372,7 @@ def test_every_route_declares_its_operation(gateway: Gateway) -> None:
     assert [
         (route.method, route.path)
         for route in openapi.routes(gateway.app.app)
-        if route.operation is None
+        if route.operation is None and not f"{route.path}/".startswith("/admin/")  # pages
     ] == []
 
 
@@ -308,8 +394,10 @@ def test_every_answer_is_what_the_document_says(gateway: Gateway) -> None:
         assert (reply.status, reply.streamed) == (call.status, call.is_streamed), (call, reply.body)
         request = gateway.operation(call.method, call.template).get("requestBody")
         if request is not None:
-            schema = request["content"]["application/json"]["schema"]
-            assert gateway.problems(call.body, schema) == [], call
+            kind = call.headers.get("Content-Type", "application/json").partition(";")[0]
+            body = request["content"].get(kind) or request["content"]["*/*"]
+            if kind == "application/json":
+                assert gateway.problems(call.body, body["schema"]) == [], call
         assert_described(gateway, call, reply)
         answered.add((call.method, call.template))
 
@@ -327,6 +415,11 @@ def every(gateway: Gateway) -> Iterator[Call]:
             yield Call(method.upper(), re.sub(r"\{\w+\}", "none", path), path)
 
 
+def bodies_of(operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = operation["requestBody"]["content"]
+    return found
+
+
 def test_every_error_is_what_the_document_says(gateway: Gateway) -> None:
     for call in every(gateway):
         operation = gateway.operation(call.method, call.template)
@@ -336,10 +429,10 @@ def test_every_error_is_what_the_document_says(gateway: Gateway) -> None:
             replies.append(gateway.ask(call))
             assert replies[-1].status in (404, 501), call
         if "requestBody" in operation:
-            replies += [
-                gateway.ask(call, body) for body in ([], {"message": 1, "name": 1, "text": 1})
-            ]
-            assert {reply.status for reply in replies[-2:]} <= {400, 404}, call
+            wrong: list[object] = [[], {"message": 1, "name": 1, "text": 1}]
+            replies += [gateway.ask(call, body) for body in wrong]
+            refused = {400, 404} if "application/json" in bodies_of(operation) else {415}
+            assert {reply.status for reply in replies[-2:]} <= refused, call
         for reply in replies:
             assert_described(gateway, call, reply)
 
@@ -358,8 +451,9 @@ def wrong_fields(gateway: Gateway, schema: Mapping[str, Any]) -> Iterator[tuple[
     """For each property that is not of any type: a value that the schema refuses."""
     components = gateway.document["components"]["schemas"]
     full = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    values: list[object] = [{"none": {}}, "x", 7, [[]]]
     for name, inner in full["properties"].items():
-        for value in ({"none": {}}, "x", 7, [[]]):
+        for value in values:
             if gateway.problems(value, inner):
                 yield name, value
                 break
@@ -411,6 +505,40 @@ def test_every_body_that_is_parsed_is_described(gateway: Gateway) -> None:
             assert (reply.status == 415) == (has_body or optional), call
 
 
+def test_every_form_and_upload_is_described(gateway: Gateway) -> None:
+    """By all who send one, and what else a body may be."""
+    bodies = {
+        path: {
+            kind: {each["$ref"].rpartition("/")[2] for each in alternatives(body)}
+            for kind, body in bodies_of(methods["post"]).items()
+        }
+        for path, methods in gateway.document["paths"].items()
+        if "requestBody" in methods.get("post", {})
+    }
+    files = {"FileForm", "AnthropicFileForm", "GoogleFileForm"}
+
+    for path in ("/v1/files", "/files"):
+        assert bodies[path] == {"multipart/form-data": files}
+    for path in ("/v1/images/edits", "/images/edits"):
+        assert bodies[path]["multipart/form-data"] == {"ImageEditForm"}
+        assert bodies[path]["application/json"] == {"ImageEditBody"}
+    uploads = [path for path in bodies if "/upload/" in path]
+    assert len(uploads) == 6
+    for path in uploads:
+        assert bodies[path] == {
+            "application/json": {"UploadBody"},
+            "multipart/form-data": {"GoogleFileForm"},
+            "multipart/related": set(),
+            "*/*": set(),
+        }
+
+
+def alternatives(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    schema = body.get("schema", {"anyOf": []})
+    found: list[Mapping[str, Any]] = schema.get("anyOf", [schema])
+    return found
+
+
 def test_the_document_is_whole(gateway: Gateway) -> None:
     text = json.dumps(gateway.document)
     schemas = gateway.document["components"]["schemas"]
@@ -429,6 +557,25 @@ def test_the_document_is_whole(gateway: Gateway) -> None:
             assert declared == re.findall(r"\{(\w+)\}", path)
 
 
+def test_the_index_lists_what_is_offered_at_one_path_each(gateway: Gateway) -> None:
+    paths = gateway.document["paths"]
+    offered = {
+        (method.upper(), path): (operation["tags"][0], operation["summary"])
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if (method.upper(), path) not in not_offered(gateway)
+    }
+
+    listed = gateway.app.request("GET", "/").json()["endpoints"]
+
+    found = [(method, path) for method, _, path in (each.partition(" ") for each in listed)]
+    assert {offered[each] for each in found} == set(offered.values())
+    assert len(found) == len(set(found)) < len(offered)
+    known = ("/v1/files", "/upload/v1beta/files", "/v1/messages", "/v1beta/models/{name}:editImage")
+    assert {("POST", path) for path in (*known, "/gemini/sessions", CHAT)} <= set(found)
+    assert ("GET", "/health") in found
+
+
 def test_what_is_off_is_not_described() -> None:
     with in_process({}) as gateway:
         paths = gateway.request("GET", "/openapi.json").json()["paths"]
@@ -445,6 +592,8 @@ def test_the_page_shows_every_route_and_loads_nothing(gateway: Gateway) -> None:
             shown = page.partition(f'id="{operation["operationId"]}"')[2].partition("</summary>")[0]
             assert f">{method.upper()}</code>" in shown
             assert f"<code>{path}</code>" in shown
+            for kind in operation.get("requestBody", {"content": {}})["content"]:
+                assert kind == "application/json" or f"<li>{kind}" in page
     for name in gateway.document["components"]["schemas"]:
         assert f'id="schema-{name}"' in page
     assert re.findall(r"<script|<link|<img|<iframe|\bsrc=|url\(|@import|\bon\w+=", page) == []

@@ -38,6 +38,7 @@ REQUESTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
 WORDS = {
     400: ("INVALID_ARGUMENT", "invalid_request_error"),
     401: ("UNAUTHENTICATED", "authentication_error"),
+    403: ("PERMISSION_DENIED", "permission_error"),
     404: ("NOT_FOUND", "not_found_error"),
     405: ("INVALID_ARGUMENT", "api_error"),
     408: ("INVALID_ARGUMENT", "api_error"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gbproxy.api.openai.request import SUPPORTED_PARAMETERS, parse
-from gbproxy.domain.models import BUILT_IN
+from gbproxy.domain.catalogue import BUILT_IN
 from gbproxy.errors import BadRequest
 from tests.support.fake_upstream import api
 from tests.support.serving import InProcess

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gbproxy.api.openai.attachments import FILE_PARTS, AttachmentReader
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment
 from gbproxy.errors import BadRequest, GatewayError, RequestTooLarge
 
 AT = "messages[2].content[1]"
@@ -79,7 +79,7 @@ def test_a_part_holds_a_link(part: dict[str, Any], link: LinkedAttachment) -> No
         ({"type": "input_audio", "input_audio": {"data": "?"}}, "input_audio"),
         ({"type": "file", "file": []}, "file"),
         ({"type": "file", "file": {}}, "file.file_data"),
-        ({"type": "file", "file": {"file_id": "file-1"}}, "file.file_id"),
+        ({"type": "file", "file": {"file_id": ""}}, "file.file_id"),
         ({"type": "input_file", "file_url": "ftp://x"}, "file_url"),
     ],
 )
@@ -113,3 +113,18 @@ def test_no_part_of_any_shape_is_read_without_an_error_of_ours() -> None:
             fields = dict.fromkeys(("image_url", "video_url", "input_audio", "file"), value)
             with pytest.raises(GatewayError):
                 read({"type": kind, **fields, "file_data": value, "file_url": value})
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ({"type": "file", "file": {"file_id": "file-1", "filename": "a.pdf"}}, "file.file_id"),
+        ({"type": "input_file", "file_id": "file-1", "filename": "a.pdf"}, "file_id"),
+        ({"type": "input_image", "file_id": "file-1"}, "file_id"),
+    ],
+)
+def test_an_uploaded_file_is_named_by_its_id(part: dict[str, Any], field: str) -> None:
+    found = AttachmentReader(1000).read(part, "messages[0].content[1]")
+
+    assert isinstance(found, StoredAttachment)
+    assert (found.url, found.place) == ("file-1", f"messages[0].content[1].{field}")

@@ -73,7 +73,7 @@ def test_a_probe_by_head_learns_that_a_path_for_post_is_there(app: InProcess, pa
             "/moderations",
             "/images/variations",
         ),
-        *("/conversations", "/completions", "/files", "/batches", "/fine_tuning/jobs"),
+        *("/conversations", "/completions", "/batches", "/fine_tuning/jobs"),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "/v1"])

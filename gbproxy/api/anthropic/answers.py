@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gbproxy.web.operations import AnswerModel
+from gbproxy.web.operations import AnswerModel, FormFilePart, FormModel
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
 
@@ -168,3 +168,36 @@ class AnthropicModels(AnswerModel):
     has_more: bool
     first_id: str | None
     last_id: str | None
+
+
+class AnthropicFileForm(FormModel):
+    file: FormFilePart
+    expires_in_seconds: int | None = None
+
+
+class AnthropicFile(AnswerModel):
+    """`expires_at` is always there: no file is kept for ever."""
+
+    id: str
+    type: Literal["file"]
+    filename: str
+    mime_type: str
+    size_bytes: int
+    created_at: str
+    expires_at: str
+    downloadable: Literal[True]
+
+
+class AnthropicFiles(AnswerModel):
+    """Pages by `next_page`, or by the ids."""
+
+    data: list[AnthropicFile]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+    next_page: str | None
+
+
+class DeletedAnthropicFile(AnswerModel):
+    id: str
+    type: Literal["file_deleted"]

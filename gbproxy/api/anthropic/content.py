@@ -19,7 +19,7 @@ from gbproxy.errors import BadRequest
 
 _HANDED_BACK = frozenset(
     ("thinking", "redacted_thinking", "tool_use", "server_tool_use", "mcp_tool_use", "fallback",
-     "compaction", "container_upload", "browser_state")
+     "compaction", "browser_state")
 )  # fmt: skip
 _FAILED = "The tool failed:\n"
 
@@ -61,6 +61,8 @@ class ContentReader:
                 yield self._sources.file(*source_of(block, place), wanted="image")
             case "document":
                 yield from self._document(block, place)
+            case "container_upload":  # there is no container: the model reads it itself
+                yield self._sources.file({**block, "type": "file"}, place)
             case "search_result":
                 yield TextPart(_lines(block, "title", "source"))
                 yield from self._all(block.get("content"), f"{place}.content")

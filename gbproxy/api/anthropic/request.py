@@ -20,6 +20,7 @@ from gbproxy.api.anthropic.tools import ToolReader
 from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
 from gbproxy.domain.chat import ChatRequest
+from gbproxy.domain.media import IN_TEXT_ALONE
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.response_format import ResponseFormat
 from gbproxy.domain.slices import Work
@@ -68,6 +69,7 @@ def parse(
             tools=tools.read(fields.tools or (), fields.tool_choice),
             response_format=_response_format(fields),
             web_search=tools.has_search,
+            media=IN_TEXT_ALONE,
         )
     ignored = _ignored(fields, tools)
     if content.has_passed_over:

@@ -11,6 +11,7 @@ from functools import partial
 
 from flask import Blueprint, Response, jsonify, request
 
+from gbproxy.api import not_offered
 from gbproxy.api.anthropic import model_entry
 from gbproxy.api.anthropic.answers import (
     AnthropicModel,
@@ -22,17 +23,14 @@ from gbproxy.api.anthropic.answers import (
 from gbproxy.api.anthropic.encoder import MessageEncoder
 from gbproxy.api.anthropic.errors import id_header
 from gbproxy.api.anthropic.request import MessagesBody, parse
-from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
+from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer, count_tokens
+from gbproxy.domain.catalogue import no_such
 from gbproxy.domain.chat import ChatRequest
 from gbproxy.domain.events import ChatStream, Done, Started, Usage
-from gbproxy.domain.models import Model, no_such
-from gbproxy.errors import NotOffered
-from gbproxy.observability import request_context
+from gbproxy.domain.models import Model
 from gbproxy.web import auth
-from gbproxy.web.body import read_json
 from gbproxy.web.operations import Operation, Parameter, described
 
-# Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
     "/v1/complete",
     "/v1/messages/batches",
@@ -51,7 +49,9 @@ _PAGES = tuple(
 
 def blueprints(surface: Surface) -> Iterator[Blueprint]:
     """One for each label by which metrics and dashboards know the routes."""
-    for blueprint in (_messages(surface), _tokens(surface), _not_offered(surface)):
+    paths = not_offered.also_unversioned(_NOT_OFFERED)
+    refused = not_offered.blueprint("anthropic_missing", surface, "Anthropic", paths)
+    for blueprint in (_messages(surface), _tokens(surface), refused):
         blueprint.after_request(_with_id)
         yield blueprint
 
@@ -117,6 +117,7 @@ def _messages(surface: Surface) -> Blueprint:
 def _tokens(surface: Surface) -> Blueprint:
     bp = Blueprint("anthropic_tokens", __name__)
     bp.before_request(surface.check_key)
+    reading = partial(parse, max_file_bytes=surface.max_file_bytes)
 
     @bp.post("/v1/messages/count_tokens")
     @bp.post("/messages/count_tokens")
@@ -128,30 +129,9 @@ def _tokens(surface: Surface) -> Blueprint:
             answers={200: (TokenCount,)},
         )
     )
-    def count_tokens() -> Response:
-        parsed = read_json(
-            lambda body: parse(body, auth.principal(), max_file_bytes=surface.max_file_bytes)
-        )
-        if parsed.ignored:
-            request_context.current().log_fields["ignored"] = parsed.ignored
-        return jsonify(input_tokens=surface.gateway.count_tokens(parsed.chat))
+    def count() -> Response:
+        return jsonify(input_tokens=count_tokens(surface, reading))
 
-    return bp
-
-
-def _not_offered(surface: Surface) -> Blueprint:
-    bp = Blueprint("anthropic_missing", __name__)
-    bp.before_request(surface.check_key)
-
-    @described(Operation(tag="Not offered", summary="Known from Anthropic's API: 501"))
-    def refuse(**_: str) -> Response:
-        raise NotOffered(f"this gateway does not offer {request.path}")
-
-    for path in _NOT_OFFERED:
-        for each in (path, path.removeprefix("/v1")):
-            bp.add_url_rule(
-                each, endpoint=each.replace(".", "_"), view_func=refuse, methods=["GET", "POST"]
-            )
     return bp
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gbproxy.domain import attachment
-from gbproxy.domain.attachment import Attachment, LinkedAttachment, Wanted
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment, Wanted
 from gbproxy.domain.base64_pieces import go_on
 from gbproxy.errors import BadRequest
 
@@ -50,7 +50,7 @@ class SourceReader:
                 )
             case "file":
                 place = f"{place}.file_id"
-                raise BadRequest(f"{place}: there is no such file", param=place)
+                return StoredAttachment(text_of(source, "file_id", place), place, name, wanted)
             case _:
                 raise BadRequest(f"{place}.type is unknown", param=f"{place}.type")
 

@@ -40,6 +40,7 @@ class Shown:
     key: str
     parameters: tuple[Field, ...]
     request: tuple[Field, ...]
+    forms: tuple[Content, ...]
     answers: tuple[Content, ...]
 
     @property
@@ -87,8 +88,8 @@ def of(document: Json) -> Page:
 
 def _shown(method: str, path: str, operation: Json, schemas: Json) -> Shown:
     security = [name for each in operation["security"] for name in each]
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    schema = body.get("schema", {})
+    bodies = dict(operation.get("requestBody", {}).get("content", {}))
+    schema = bodies.pop("application/json", {}).get("schema", {})
     request = schemas[_target(schema["$ref"])] if "$ref" in schema else schema
     return Shown(
         operation["operationId"],
@@ -106,6 +107,10 @@ def _shown(method: str, path: str, operation: Json, schemas: Json) -> Shown:
             for each in operation["parameters"]
         ),
         tuple(_fields(request)),
+        tuple(
+            Content("", kind, _type(body["schema"]) if body else ())
+            for kind, body in bodies.items()
+        ),
         tuple(_answers(operation["responses"])),
     )
 

@@ -3,5 +3,6 @@
 from gbproxy.api.format import Format
 from gbproxy.api.gemini.errors import ERRORS
 from gbproxy.api.gemini.routes import blueprints, models
+from gbproxy.api.gemini.stored_files import views
 
-FORMAT = Format(errors=ERRORS, blueprints=blueprints, models=models)
+FORMAT = Format(errors=ERRORS, blueprints=blueprints, models=models, files=views)

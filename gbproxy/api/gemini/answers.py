@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, RootModel
 
-from gbproxy.web.operations import AnswerModel
+from gbproxy.web.operations import AnswerModel, FormFilePart, FormModel
 
 
 class GoogleError(AnswerModel):
@@ -30,10 +30,24 @@ class AnsweredCall(AnswerModel):
     args: dict[str, Any]
 
 
+class AnsweredBlob(AnswerModel):
+    mimeType: str
+    data: str
+
+
+class AnsweredLink(AnswerModel):
+    mimeType: str
+    fileUri: str
+
+
 class AnswerPart(AnswerModel):
-    """`thought`: the text is no answer. The signature has no meaning here."""
+    """`thought`: the text is no answer. The signature has no meaning here. A picture is
+    `inlineData`; where its bytes could not be fetched, `fileData`.
+    """
 
     text: str | None = None
+    inlineData: AnsweredBlob | None = None
+    fileData: AnsweredLink | None = None
     thought: Literal[True] | None = None
     functionCall: AnsweredCall | None = None
     thoughtSignature: str | None = None
@@ -76,7 +90,8 @@ class CandidateAnswer(AnswerModel):
     content: AnswerContent
     index: int
     finishReason: (
-        Literal["STOP", "MAX_TOKENS", "SAFETY", "OTHER", "MALFORMED_FUNCTION_CALL"] | None
+        Literal["STOP", "MAX_TOKENS", "SAFETY", "OTHER", "MALFORMED_FUNCTION_CALL", "NO_IMAGE"]
+        | None
     ) = None
     finishMessage: str | None = None
     groundingMetadata: GroundingMetadata | None = None
@@ -132,3 +147,41 @@ class GoogleModel(AnswerModel):
 class GoogleModels(AnswerModel):
     models: list[GoogleModel]
     nextPageToken: str | None = None
+
+
+class GoogleFileForm(FormModel):
+    """`metadata`: JSON, as an upload begins with; the file's field may have any name."""
+
+    metadata: str | None = None
+    file: FormFilePart
+
+
+class GoogleFile(AnswerModel):
+    """An uploaded file; `sha256Hash` is base64."""
+
+    name: str
+    displayName: str | None = None
+    mimeType: str
+    sizeBytes: str
+    createTime: str
+    updateTime: str
+    expirationTime: str
+    sha256Hash: str
+    uri: str
+    state: Literal["ACTIVE"]
+    source: Literal["UPLOADED"]
+
+
+class GoogleFiles(AnswerModel):
+    files: list[GoogleFile]
+    nextPageToken: str | None = None
+
+
+class UploadedGoogleFile(AnswerModel):
+    """`file`: once the upload is complete."""
+
+    file: GoogleFile | None = None
+
+
+class NoFields(AnswerModel):
+    """An object without fields."""

@@ -149,6 +149,16 @@ class ThinkingConfigBody(GeminiFields):
     thinking_level: Any = None
 
 
+class ImageConfigBody(GeminiFields):
+    aspect_ratio: str | None = None
+    image_size: str | None = None
+    person_generation: str | None = None
+    prominent_people: Any = None
+    output_mime_type: Any = None
+    output_compression_quality: Any = None
+    image_output_options: Any = None
+
+
 class IgnoredConfig(GeminiFields):
     """Parameters without effect: the upstream has no such fields (docs/upstream.md). What is `Any`
     is no reason to refuse a request, whatever it holds.
@@ -165,7 +175,6 @@ class IgnoredConfig(GeminiFields):
     speech_config: Any = None
     audio_timestamp: Any = None
     audio_transcription_config: Any = None
-    image_config: Any = None
     enable_enhanced_civic_answers: Any = None
     enable_affective_dialog: Any = None
     routing_config: Any = None
@@ -182,6 +191,7 @@ class GenerationConfigBody(IgnoredConfig):
     response_schema: dict[str, Any] | None = None
     response_json_schema: dict[str, Any] | None = None
     response_modalities: Texts | None = None
+    image_config: ImageConfigBody | None = None
     response_logprobs: bool | None = None
     thinking_config: ThinkingConfigBody | None = None
 

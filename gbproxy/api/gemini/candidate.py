@@ -9,7 +9,9 @@ from typing import Any
 
 from gbproxy.api.format import encode_line, quote
 from gbproxy.api.gemini import grounding
+from gbproxy.api.gemini.request import ParsedContent
 from gbproxy.domain import jsontext
+from gbproxy.domain.base64_pieces import encoded
 from gbproxy.domain.chat import ToolCallPart
 from gbproxy.domain.events import (
     Answer,
@@ -27,6 +29,7 @@ from gbproxy.domain.events import (
     ToolCallStarted,
     Usage,
 )
+from gbproxy.domain.media import is_image
 
 # Clients hand it back with the part, and expect one: it means nothing here.
 SIGNATURE = "Z2Jwcm94eQ=="
@@ -37,18 +40,22 @@ _REASONS = {
     "length": "MAX_TOKENS",
     "content_filter": "SAFETY",
 }
+_NO_IMAGE = "NO_IMAGE"
+_NO_IMAGE_TOLD = "The model has made no image."
 _NO_ANSWER = "OTHER"  # a refusal that is no block by a policy
 _CALL_UNREADABLE = "MALFORMED_FUNCTION_CALL"
 
 
 class Candidate:
     """One candidate. `is_enum`: its text is a JSON string, whose value the client gets in one
-    piece.
+    piece; `needs_image`: its end says so where it is no picture.
     """
 
-    def __init__(self, index: int = 0, *, is_enum: bool = False) -> None:
+    def __init__(self, parsed: ParsedContent, index: int = 0) -> None:
         self._index = index
-        self._is_enum = is_enum
+        self._is_enum = parsed.is_enum
+        self._needs_image = parsed.needs_image
+        self._delivery = parsed.chat.media
         self._text = grounding.KeptText()
         self._citations: list[Citation] = []
         self._call: ToolCallStarted | None = None  # the one whose arguments arrive
@@ -80,8 +87,11 @@ class Candidate:
                 return self._holding(b'{"text":%b}' % quote(sentence)) if is_content else b""
             case Citation():
                 self._citations.append(event)
-            case Started() | Usage() | FileOutput() | Flush() | Done():
-                pass  # files were named in the text
+            case FileOutput():
+                part = self._file_part(event)
+                return self._holding(encode_line(part)) if part is not None else b""
+            case Started() | Usage() | Flush() | Done():
+                pass
         return b""
 
     def end(self, reason: FinishReason) -> tuple[bytes, bytes]:
@@ -107,6 +117,7 @@ class Candidate:
             parts.append({"text": answer.thoughts, "thought": True})
         if text := value_of(answer.text) if self._is_enum else answer.text:
             parts.append({"text": text})
+        parts += filter(None, map(self._file_part, answer.files))
         is_cut = answer.finish_reason == "length"
         for call in answer.tool_calls:
             if (part := self._call_part(call, may_be_cut=is_cut)) is not None:
@@ -130,6 +141,17 @@ class Candidate:
             return b""
         part = self._call_part(ToolCallPart(call.id, call.name, arguments), may_be_cut=may_be_cut)
         return self._holding(encode_line(part)) if part is not None else b""
+
+    def _file_part(self, file: FileOutput) -> dict[str, Any] | None:
+        """None for a file whose link stands in the text."""
+        if is_image(file.mime_type):
+            self._needs_image = False
+        if file.data is not None:
+            data = b"".join(encoded(file.data)).decode()
+            return {"inlineData": {"mimeType": file.mime_type, "data": data}}
+        if self._delivery.is_in_text(file.mime_type):
+            return None
+        return {"fileData": {"mimeType": file.mime_type, "fileUri": file.url}}
 
     def _call_part(self, call: ToolCallPart, *, may_be_cut: bool = False) -> dict[str, Any] | None:
         """None for a call whose arguments are no JSON object, which has no place here; that is the
@@ -161,6 +183,8 @@ class Candidate:
                 found["finishReason"] = _NO_ANSWER
         elif self._has_bad_call:
             found["finishReason"] = _CALL_UNREADABLE
+        elif self._needs_image and reason == "stop":
+            found |= {"finishReason": _NO_IMAGE, "finishMessage": _NO_IMAGE_TOLD}
         metadata = grounding.render(citations, text)
         if metadata is not None:
             found["groundingMetadata"] = metadata

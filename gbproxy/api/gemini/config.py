@@ -29,10 +29,6 @@ def refuse_what_is_not_offered(config: GenerationConfigBody) -> None:
     if config.response_logprobs:
         place = f"{_PLACE}.responseLogprobs"
         raise BadRequest(f"{place}: the upstream tells no probabilities", param=place)
-    for i, modality in enumerate(config.response_modalities or ()):
-        if modality.upper() not in ("TEXT", "MODALITY_UNSPECIFIED"):
-            place = f"{_PLACE}.responseModalities[{i}]"
-            raise BadRequest(f"{place}: only TEXT is offered", param=place)
 
 
 def stop(config: GenerationConfigBody) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from gbproxy.api.gemini.files import FileReader
 from gbproxy.domain import jsontext
 from gbproxy.domain.base64_pieces import go_on
 from gbproxy.domain.chat import Message, Part, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.media import is_image
 from gbproxy.errors import BadRequest
 
 # By these names alone a response is what the function gives, and not an object that holds it.
@@ -36,6 +37,7 @@ class _ModelTurn:
     """The turn that is being read. The pieces of a streamed answer are one text."""
 
     texts: list[str] = field(default_factory=list)  # behind the parts
+    pictures: list[Part] = field(default_factory=list)
     has_begun: bool = False
     _parts: list[Part] = field(default_factory=list)
 
@@ -46,8 +48,9 @@ class _ModelTurn:
     def end(self) -> tuple[Part, ...]:
         """All its parts; the next one begins."""
         self._end_text()
-        parts = tuple(self._parts)
+        parts = (*self._parts, *self.pictures)
         self._parts.clear()
+        self.pictures.clear()
         self.has_begun = False
         return parts
 
@@ -137,8 +140,11 @@ class ContentReader:
                 turn.texts.append(part.text)
             elif part.function_call is not None:
                 turn.add(self._call(part.function_call, f"{place}.functionCall"))
+            elif part.inline_data is not None and is_image(part.inline_data.mime_type or ""):
+                # for a session that has not made it itself
+                turn.pictures.append(self.files.inline(part.inline_data, f"{place}.inlineData"))
             elif part.model_fields_set - {"thought", "thought_signature"}:
-                self.has_passed_over = True  # code that was run, pictures: what other models make
+                self.has_passed_over = True  # code that was run: what other models make
 
     def _end_turn(self) -> None:
         found = self._turn.end()

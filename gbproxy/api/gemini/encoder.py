@@ -68,7 +68,7 @@ class ContentEncoder(_Responses):
 
     def __init__(self, parsed: ParsedContent, framing: Framing) -> None:
         super().__init__(framing)
-        self._candidate = Candidate(is_enum=parsed.is_enum)
+        self._candidate = Candidate(parsed)
 
     def feed(self, event: ChatEvent) -> bytes:
         match event:
@@ -93,7 +93,7 @@ class CandidatesEncoder(_Responses):
     def __init__(self, parsed: ParsedContent, framing: Framing) -> None:
         super().__init__(framing)
         indices = range(parsed.chat.choices)
-        self._candidates = [Candidate(i, is_enum=parsed.is_enum) for i in indices]
+        self._candidates = [Candidate(parsed, i) for i in indices]
         self._reasons: dict[int, FinishReason] = {}
 
     def feed(self, event: ChoiceEvent | Usage | Flush | Done) -> bytes:

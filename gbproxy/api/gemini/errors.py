@@ -86,9 +86,12 @@ ERRORS = ErrorFormat(
         "/gemini/v1alpha",
         "/upload/v1beta",
         "/upload/v1",
+        "/upload/v1alpha",
+        "/gemini/upload",
         "/v1/interactions",
     ),
     # Other APIs have names such as `llama3:latest` below this path, but no methods.
     path_pattern=re.compile(r"/v1/models/.+:(?:[a-z]+(?:[A-Z][a-z]+)+|predict)"),
     header_names=("x-goog-api-client",),
+    methods=re.compile(r"(?:/gemini)?/v1(?:beta|alpha)?/models/.+:[A-Za-z]+"),
 )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from gbproxy.api.gemini.body import BlobBody, FileDataBody
 from gbproxy.domain import attachment
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment, Wanted
 from gbproxy.domain.base64_pieces import go_on
-from gbproxy.errors import BadRequest
 
-_UPLOADED = ("files/", "https://generativelanguage.googleapis.com/")
+# As this gateway says it, wherever it is reached, or as Google's programs shorten it.
+_UPLOADED = re.compile(
+    r"(?:https?://[^?#]+/v1(?:beta|alpha)?/)?files/([0-9a-f]{32})", re.IGNORECASE
+)
+_GOOGLES = ("files/", "https://generativelanguage.googleapis.com/")
 
 
 class FileReader:
@@ -23,20 +27,24 @@ class FileReader:
     def inline(self, blob: BlobBody, place: str) -> Attachment:
         """`place`: where the blob stands. Raises BadRequest or RequestTooLarge."""
         return attachment.of_data(
-            self._standard(blob.data),
+            blob.data,
             f"{place}.data",
             self._max_bytes,
             label=blob.mime_type or "",
             name=blob.display_name or "",
+            is_lax=True,  # Google takes both, and its SDK for Python sends the form for URLs
             rest=self._rest,
         )
 
     def linked(self, file: FileDataBody, place: str) -> Attachment | LinkedAttachment:
         """As `inline`, for a file that stands under a URL."""
         place = f"{place}.fileUri"
-        if file.file_uri.startswith(_UPLOADED):
-            raise BadRequest(f"{place}: there is no such file", param=place)
         is_image = (file.mime_type or "").startswith("image/")
+        if uploaded := _UPLOADED.fullmatch(file.file_uri):
+            wanted: Wanted = "image" if is_image else "file"
+            return StoredAttachment(uploaded[1], place, file.display_name or "", wanted)
+        if file.file_uri.startswith(_GOOGLES):
+            raise attachment.no_such_file(place)
         return attachment.of_url(
             file.file_uri,
             place,
@@ -45,13 +53,3 @@ class FileReader:
             wanted="image" if is_image else "file",
             rest=self._rest,
         )
-
-    def _standard(self, data: str) -> str:
-        """Base64 in its standard form: Google takes it in that for URLs too, which its SDK for
-        Python sends, and without padding.
-        """
-        for letter, standard in (("-", "+"), ("_", "/")):
-            if letter in data and "," not in data:  # a data URL stays as it is
-                data = data.replace(letter, standard)
-                self._rest()
-        return data + "=" * (-len(data) % 4) if "," not in data else data

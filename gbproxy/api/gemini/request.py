@@ -6,7 +6,7 @@ are named in `x-gbproxy-ignored`; what would make another answer is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from gbproxy.api.bounds import MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
-from gbproxy.api.gemini import config
+from gbproxy.api.gemini import config, pictures
 from gbproxy.api.gemini.body import (
     CountTokensBody,
     GenerateContentBody,
@@ -26,7 +26,7 @@ from gbproxy.api.gemini.body import (
 from gbproxy.api.gemini.contents import ContentReader
 from gbproxy.api.gemini.files import FileReader
 from gbproxy.api.gemini.tools import ToolReader
-from gbproxy.domain.chat import ChatRequest
+from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest
@@ -36,9 +36,12 @@ _NO_BOUNDS = GenerationConfigBody()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedContent(ParsedChat):
-    """`is_enum`: the answer is a JSON string that the client gets as the text that it says."""
+    """`is_enum`: the answer is a JSON string that the client gets as the text that it says;
+    `needs_image`: an answer without a picture is none.
+    """
 
     is_enum: bool = False
+    needs_image: bool = False
 
 
 def parse(
@@ -48,9 +51,10 @@ def parse(
     model: str | None = None,
     is_streamed: bool = False,
     max_file_bytes: int = 0,
+    needs_image: bool = False,
 ) -> ParsedContent:
-    """`model`: the name in the path; `max_file_bytes`: of each file. Raises BadRequest or
-    RequestTooLarge, whose `param` names the field that is wrong.
+    """`model`: the name in the path; `max_file_bytes`: of each file; `needs_image`: whatever the
+    body says. Raises BadRequest or RequestTooLarge, whose `param` names the field that is wrong.
     """
     refuse_too_many(body, tools=MOST_TOOLS)
     fields = validated(GenerateContentBody, body)
@@ -60,6 +64,7 @@ def parse(
         )
     bounds = fields.generation_config or _NO_BOUNDS
     config.refuse_what_is_not_offered(bounds)
+    image = pictures.read(bounds, is_needed=needs_image)
     tools = ToolReader()
     with Work() as work:
         contents = ContentReader(FileReader(max_file_bytes, work.rest), work.rest)
@@ -70,7 +75,7 @@ def parse(
             )
         messages = contents.read(fields.contents)
         chat = ChatRequest(
-            messages=messages if instruction is None else (instruction, *messages),
+            messages=(*_instructions(instruction, image.wishes), *messages),
             model=model,
             show_thoughts=_show_thoughts(bounds),
             principal=principal,
@@ -81,14 +86,17 @@ def parse(
             response_format=config.response_format(bounds),
             choices=config.candidates(bounds),
             web_search=tools.has_search,
+            makes_image=image.is_asked_for,
+            media=image.delivery,
         )
-    ignored = [*_ignored(fields, bounds), *tools.ignored]
+    ignored = [*_ignored(fields, bounds), *image.ignored, *tools.ignored]
     if contents.has_passed_over:
         ignored.append("contents.parts")
     return ParsedContent(
         chat=chat,
         ignored=tuple(ignored),
         is_enum=bounds.response_mime_type == config.ENUM,
+        needs_image=image.is_needed,
     )
 
 
@@ -110,6 +118,13 @@ def parse_count(
     return parse(
         body if whole is None else whole, principal, model=model, max_file_bytes=max_file_bytes
     )
+
+
+def _instructions(given: Message | None, wishes: str) -> Iterator[Message]:
+    if given is not None:
+        yield given
+    if wishes:
+        yield Message("system", (TextPart(wishes),))
 
 
 def _show_thoughts(bounds: GenerationConfigBody) -> bool | None:

@@ -13,8 +13,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
-from gbproxy.api.gemini import model_entry
+from gbproxy.api import not_offered
+from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer, count_tokens
+from gbproxy.api.gemini import model_entry, stored_files, uploads
 from gbproxy.api.gemini.answers import (
     GenerateContentAnswer,
     GenerateContentEvent,
@@ -27,12 +28,11 @@ from gbproxy.api.gemini.body import CountTokensBody, GenerateContentBody
 from gbproxy.api.gemini.encoder import CandidatesEncoder, ContentEncoder
 from gbproxy.api.gemini.framing import Array, Events
 from gbproxy.api.gemini.request import ParsedContent, parse, parse_count
-from gbproxy.domain.models import Model, no_such
+from gbproxy.domain.catalogue import no_such
+from gbproxy.domain.models import Model
 from gbproxy.domain.principal import Principal
-from gbproxy.errors import BadRequest, NotOffered
-from gbproxy.observability import request_context
+from gbproxy.errors import BadRequest
 from gbproxy.web import auth
-from gbproxy.web.body import read_json
 from gbproxy.web.operations import Operation, Parameter, described
 
 VERSIONS = ("/v1beta", "/v1", "/v1alpha")
@@ -47,7 +47,6 @@ _PAGES = (
 _SHARED = "/v1"  # where other APIs have models too
 
 _METHODS = ("generateContent", "streamGenerateContent", "countTokens", "editImage")
-# Programs try these, and are told so in place of a 404.
 _METHODS_NOT_OFFERED = (
     "asyncBatchEmbedContent",
     "batchEmbedContents",
@@ -57,7 +56,8 @@ _METHODS_NOT_OFFERED = (
     "predict",
     "predictLongRunning",
 )
-_RESOURCES_NOT_OFFERED = ("cachedContents", "fileSearchStores", "files", "interactions")
+_RESOURCES_NOT_OFFERED = ("batches", "cachedContents", "fileSearchStores", "interactions")
+_OF_OTHERS_TOO = ("/v1/batches",)  # which another format refuses
 
 
 def blueprints(surface: Surface) -> Iterator[Blueprint]:
@@ -65,6 +65,8 @@ def blueprints(surface: Surface) -> Iterator[Blueprint]:
     yield _content(surface)
     yield _tokens(surface)
     yield _models(surface)
+    yield uploads.uploading(surface)
+    yield stored_files.blueprint(surface)
     yield _not_offered(surface)
     yield _probes()
 
@@ -106,9 +108,7 @@ def _content(surface: Surface) -> Blueprint:
     bp = Blueprint("gemini_content", __name__)
     bp.before_request(surface.check_limits)
 
-    def reading(
-        name: str, *, is_streamed: bool
-    ) -> Callable[[dict[str, Any], Principal], ParsedContent]:
+    def reading(name: str, *, is_streamed: bool) -> Callable[..., ParsedContent]:
         return partial(
             _parse, model=name, is_streamed=is_streamed, max_file_bytes=surface.max_file_bytes
         )
@@ -151,15 +151,20 @@ def _content(surface: Surface) -> Blueprint:
 
     @described(
         Operation(
-            tag="Not offered",
-            summary="Checks the request; then 501, as no picture can be passed on yet",
+            tag=_TAG,
+            summary="Edit pictures, or make one",
             request=GenerateContentBody,
+            answers={200: (GenerateContentAnswer,)},
+            parameters=(CONVERSATION,),
         )
     )
     def edit_image(name: str) -> Response:
-        read_json(lambda body: reading(name, is_streamed=False)(body, auth.principal()))
-        surface.models.resolve(name)
-        raise NotOffered("this gateway does not offer images yet")
+        return answer(
+            surface,
+            partial(reading(name, is_streamed=False), needs_image=True),
+            partial(ContentEncoder, framing=Array()),
+            partial(CandidatesEncoder, framing=Array()),
+        )
 
     _add(bp, "generateContent", generate)
     _add(bp, "streamGenerateContent", stream)
@@ -181,10 +186,7 @@ def _tokens(surface: Surface) -> Blueprint:
     )
     def count(name: str) -> Response:
         reading = partial(parse_count, model=name, max_file_bytes=surface.max_file_bytes)
-        parsed = read_json(lambda body: reading(body, auth.principal()))
-        if parsed.ignored:
-            request_context.current().log_fields["ignored"] = parsed.ignored
-        return jsonify(totalTokens=surface.gateway.count_tokens(parsed.chat))
+        return jsonify(totalTokens=count_tokens(surface, reading))
 
     _add(bp, "countTokens", count)
     return bp
@@ -206,21 +208,11 @@ def _models(surface: Surface) -> Blueprint:
 
 
 def _not_offered(surface: Surface) -> Blueprint:
-    bp = Blueprint("gemini_missing", __name__)
-    bp.before_request(surface.check_key)
-
-    @described(Operation(tag="Not offered", summary="Known from Google's API: 501"))
-    def refuse(**_: str) -> Response:
-        raise NotOffered(f"this gateway does not offer {request.path}")
-
-    for method in _METHODS_NOT_OFFERED:
-        _add(bp, method, refuse)
-    for resource in _RESOURCES_NOT_OFFERED:
-        for prefix in PREFIXES:
-            _add_resource(bp, f"{prefix}/{resource}", refuse)
-    for version in VERSIONS:
-        _add_resource(bp, f"/upload{version}/files", refuse)
-    return bp
+    methods = (path for method in _METHODS_NOT_OFFERED for path in _method_paths(method))
+    roots = (f"{prefix}/{each}" for each in _RESOURCES_NOT_OFFERED for prefix in PREFIXES)
+    resources = (path for root in roots for path in (root, f"{root}/<path:rest>"))
+    own = (path for path in resources if path not in _OF_OTHERS_TOO)
+    return not_offered.blueprint("gemini_missing", surface, "Google", own, posts=methods)
 
 
 def _probes() -> Blueprint:
@@ -240,15 +232,14 @@ def _add(
     bp: Blueprint, method: str, view: Callable[..., Response], *, http_method: str = "POST"
 ) -> None:
     """Add a method of models, under all prefixes."""
+    for path in _method_paths(method):
+        bp.add_url_rule(path, endpoint=path, view_func=view, methods=[http_method])
+
+
+def _method_paths(method: str) -> Iterator[str]:
+    """Where a method of models is, under all prefixes."""
     for prefix in PREFIXES:
-        path = f"{prefix}/models/<path:name>:{method}"
-        bp.add_url_rule(path, endpoint=f"{method}{prefix}", view_func=view, methods=[http_method])
-
-
-def _add_resource(bp: Blueprint, path: str, view: Callable[..., Response]) -> None:
-    for each in (path, f"{path}/<path:rest>"):
-        if each != f"{_SHARED}/files":  # another API's too, which answers there
-            bp.add_url_rule(each, endpoint=each, view_func=view, methods=["GET", "POST"])
+        yield f"{prefix}/models/<path:name>:{method}"
 
 
 def _parse(body: dict[str, Any], principal: Principal, **options: Any) -> ParsedContent:

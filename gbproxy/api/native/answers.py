@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,6 +34,17 @@ class SessionUsage(AnswerModel):
     gbproxy_estimated: Literal[True]
 
 
+class SessionFile(AnswerModel):
+    """A picture, video or other file that the model has made: `url`, a link that needs no key, or
+    `data`, its bytes in base64, where it came with them.
+    """
+
+    name: str | None
+    mime_type: str
+    url: str | None = None
+    data: str | None = None
+
+
 class SessionCitation(AnswerModel):
     """A source for the answer's characters `start` to `end` (code points, end exclusive)."""
 
@@ -49,20 +60,23 @@ class ChatAnswer(AnswerModel):
     content: str
     thoughts: str | None = None
     finish_reason: FinishReason
-    files: list[Any]
+    files: list[SessionFile]
     citations: list[SessionCitation]
     usage: SessionUsage
 
 
 class ChatEvent(AnswerModel):
-    """`content` and `thought` have `content`, `error` has `error`; `done` has the rest."""
+    """`content` and `thought` have `content`, `file` has `file`, `error` has `error`; `done` has
+    the rest.
+    """
 
-    type: Literal["content", "thought", "done", "error"]
+    type: Literal["content", "thought", "file", "done", "error"]
     content: str | None = None
+    file: SessionFile | None = None
     session_id: str | None = None
     model: str | None = None
     finish_reason: FinishReason | None = None
-    files: list[Any] | None = None
+    files: list[SessionFile] | None = None
     citations: list[SessionCitation] | None = None
     usage: SessionUsage | None = None
     error: ErrorObject | None = None

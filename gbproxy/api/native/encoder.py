@@ -2,6 +2,7 @@
 
     data: {"type":"thought","content":"Hm."}
     data: {"type":"content","content":"Hello"}
+    data: {"type":"file","file":{"name":"fox.png","mime_type":"image/png","url":"https://…"}}
     data: {"type":"done","session_id":"sess_…","model":"gemini-auto","finish_reason":"stop",…}
 
 Where the answer fails, `error` is the last event in place of `done`.
@@ -14,11 +15,13 @@ from typing import Any
 from gbproxy.api.error_object import error_object
 from gbproxy.api.format import ParsedChat, encode_line, quote
 from gbproxy.domain import jsontext
+from gbproxy.domain.base64_pieces import encoded
 from gbproxy.domain.events import (
     Answer,
     ChatEvent,
     Citation,
     Done,
+    FileOutput,
     FinishReason,
     Refusal,
     Started,
@@ -39,6 +42,7 @@ class SessionEncoder:
         self._model = ""
         self._usage = Usage(0, 0)
         self._citations: list[Citation] = []
+        self._files: list[dict[str, Any]] = []
 
     def feed(self, event: ChatEvent) -> bytes:
         match event:
@@ -54,10 +58,15 @@ class SessionEncoder:
                 self._usage = event
             case Citation():
                 self._citations.append(event)
+            case FileOutput():
+                file = _file(event)
+                # The end only names what was sent: its bytes were the client's already.
+                self._files.append({name: file[name] for name in file if name != "data"})
+                return b"data: %b\n\n" % encode_line({"type": "file", "file": file})
             case Done(reason):
-                end = _end(self._model, reason, self._citations, self._usage)
+                end = _end(self._model, reason, self._files, self._citations, self._usage)
                 return b"data: %b\n\n" % encode_line({"type": "done", **end})
-            case _:  # no session's answer has tool calls; files were named in the text
+            case _:  # no session's answer has tool calls
                 pass
         return b""
 
@@ -66,7 +75,9 @@ class SessionEncoder:
         return b"data: %b\n\n" % encode_line(told)
 
     def whole(self, answer: Answer) -> bytes:
-        body = _end(answer.model, answer.finish_reason, answer.citations, answer.usage)
+        files = list(map(_file, answer.files))
+        reason = answer.finish_reason
+        body = _end(answer.model, reason, files, answer.citations, answer.usage)
         body["content"] = answer.text
         if answer.thoughts:
             body["thoughts"] = answer.thoughts
@@ -74,14 +85,18 @@ class SessionEncoder:
 
 
 def _end(
-    model: str, reason: FinishReason, citations: list[Citation], usage: Usage
+    model: str,
+    reason: FinishReason,
+    files: list[dict[str, Any]],
+    citations: list[Citation],
+    usage: Usage,
 ) -> dict[str, Any]:
     return {
         # None: there is nothing from which a client could go on.
         "session_id": request_context.current().conversation,
         "model": model,
         "finish_reason": reason,
-        "files": [],
+        "files": files,
         "citations": [_citation(each) for each in citations if each.uri],
         "usage": {
             "input_tokens": usage.input_tokens,
@@ -91,6 +106,13 @@ def _end(
             "gbproxy_estimated": True,
         },
     }
+
+
+def _file(file: FileOutput) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": file.name, "mime_type": file.mime_type}
+    if file.data is None:
+        return {**found, "url": file.url}
+    return {**found, "data": b"".join(encoded(file.data)).decode()}
 
 
 def _citation(citation: Citation) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from gbproxy.api.format import ParsedChat
 from gbproxy.domain import attachment
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
+from gbproxy.domain.media import APART
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest
+from gbproxy.gateway.files import MOST_FILES
 from gbproxy.web.validation import validated
-
-MOST_FILES = 100
 
 
 class _Strict(BaseModel):
@@ -44,7 +44,7 @@ File = Annotated[
 class ChatBody(_Strict):
     """A message in a session, or in one for this message only."""
 
-    message: str
+    message: str = Field("", description="Required, but for a message that has files.")
     session_id: str | None = Field(
         None,
         validation_alias=AliasChoices("session_id", "session"),
@@ -86,6 +86,7 @@ def parse(body: dict[str, Any], principal: Principal, max_file_bytes: int) -> Pa
         conversation=session_id,
         is_streamed=bool(fields.stream),
         is_kept=session_id is not None,
+        media=APART,
     )
     return ParsedChat(chat=chat)
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from gbproxy.api.error_object import ErrorObject
-from gbproxy.web.operations import AnswerModel
+from gbproxy.web.operations import AnswerModel, FormFilePart, FormModel
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
@@ -147,13 +149,11 @@ class ImageUsage(AnswerModel):
 
 
 class Images(AnswerModel):
-    """`size`, `quality` and `background` as they were asked for; `output_format` as it came."""
+    """`size` and `output_format` as they came, as far as they are known."""
 
     created: int
     data: list[MadeImage]
     size: str | None = None
-    quality: str | None = None
-    background: str | None = None
     output_format: str
     usage: ImageUsage
 
@@ -200,3 +200,41 @@ class ModelList(AnswerModel):
     object: Literal["list"]
     data: list[ModelEntry]
     models: list[dict[str, Any]] | None = None  # with `client_version`
+
+
+Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+
+
+class FileForm(FormModel):
+    file: FormFilePart
+    purpose: Purpose
+    expires_after_anchor: Literal["created_at"] | None = Field(None, alias="expires_after[anchor]")
+    expires_after_seconds: int | None = Field(None, alias="expires_after[seconds]")
+    expires_after: str | None = None  # both in JSON
+
+
+class FileObject(AnswerModel):
+    """`expires_at` is always there: no file is kept for ever."""
+
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    expires_at: int
+    filename: str
+    purpose: str
+    status: Literal["processed"]
+
+
+class FileList(AnswerModel):
+    object: Literal["list"]
+    data: list[FileObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedFile(AnswerModel):
+    id: str
+    object: Literal["file"]
+    deleted: Literal[True]

@@ -11,13 +11,14 @@ from gbproxy.api.openai.answers import ImageEvent, Images
 from gbproxy.api.openai.images_encoder import ImagesEncoder
 from gbproxy.api.openai.images_request import (
     ImageEditBody,
+    ImageEditForm,
     ImageRequestBody,
     parse_edit,
     parse_edit_form,
     parse_generation,
 )
 from gbproxy.web import auth
-from gbproxy.web.form import is_form, read_form
+from gbproxy.web.form import CONTENT_TYPE, is_form, read_form
 from gbproxy.web.operations import Operation, described
 
 
@@ -47,6 +48,7 @@ def blueprint(surface: Surface) -> Blueprint:
             tag="OpenAI",
             summary="Edit pictures, in JSON or as a form with files",
             request=ImageEditBody,
+            forms={CONTENT_TYPE: (ImageEditForm,)},
             answers={200: (Images,)},
             events=ImageEvent,
         )

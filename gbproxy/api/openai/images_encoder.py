@@ -6,10 +6,10 @@ Source: https://platform.openai.com/docs/api-reference/images and images-streami
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gbproxy.api.openai import errors
+from gbproxy.api.openai import errors, image_facts
 from gbproxy.api.openai.images_request import ParsedImages
 from gbproxy.domain import jsontext
 from gbproxy.domain.base64_pieces import encoded
@@ -84,7 +84,7 @@ class ImagesEncoder:
         body = {
             "created": self._created,
             "data": [_entry(file) for file in self._found],
-            **self._described(self._found),
+            **_shared(list(map(image_facts.of, self._found))),
             "usage": self._counted(),
         }
         return jsontext.encode_bytes(body)
@@ -126,25 +126,14 @@ class ImagesEncoder:
         event = {
             "type": name,
             "created_at": self._created,
-            "size": "auto",
+            "size": "auto",  # where it is not known: clients expect the fields
             "quality": "auto",
             "background": "auto",
-            **self._described([file]),
+            **image_facts.of(file),
             **_entry(file),
             "usage": self._counted(),
         }
         return b"event: %b\ndata: %b\n\n" % (name.encode(), jsontext.encode_bytes(event))
-
-    def _described(self, files: Sequence[FileOutput]) -> dict[str, str]:
-        """What was asked for, and the format that came."""
-        parsed = self._parsed
-        told = {
-            "size": parsed.size,
-            "quality": parsed.quality,
-            "background": parsed.background,
-            "output_format": files[0].mime_type.partition("/")[2],
-        }
-        return {name: value for name, value in told.items() if value is not None}
 
     def _counted(self) -> dict[str, Any]:
         usage, images = self._usage, IMAGE_TOKENS * len(self._found)
@@ -159,6 +148,16 @@ class ImagesEncoder:
             "total_tokens": usage.input_tokens + usage.output_tokens,
             "gbproxy_estimated": True,
         }
+
+
+def _shared(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What all pictures have in common, and the first one's format, which has to be there."""
+    first, *others = facts
+    return {
+        name: value
+        for name, value in first.items()
+        if name == "output_format" or all(each.get(name) == value for each in others)
+    }
 
 
 def _entry(file: FileOutput) -> dict[str, str]:

@@ -7,23 +7,24 @@ said in the prompt where a model understands it, and else named in `x-gbproxy-ig
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gbproxy.api.format import ParsedChat
-from gbproxy.api.openai import answer_limits
+from gbproxy.api.openai import answer_limits, image_wishes
 from gbproxy.domain import attachment
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment
+from gbproxy.domain.catalogue import IMAGES
 from gbproxy.domain.chat import ChatRequest, Message, Part, TextPart
 from gbproxy.domain.media import APART, APART_WITH_BYTES
-from gbproxy.domain.models import IMAGES
 from gbproxy.domain.principal import ANONYMOUS, Principal
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest
 from gbproxy.web.form import Form, FormFile
+from gbproxy.web.operations import FormFilePart
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -32,22 +33,15 @@ MOST_IMAGES = 16
 _MASK = (
     "The last of the pictures is a mask of the first: change only what is transparent in the mask."
 )
-_SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
-_RATIO = re.compile(r"\d{1,2}:\d{1,2}")
 # Of these models the bytes are the default, as OpenAI has it.
 _IN_BYTES = re.compile(r"gpt-image-|chatgpt-image-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedImages(ParsedChat):
-    """`is_edit`: pictures were given. `size`, `quality` and `background` are what was asked for;
-    None leaves it to the model.
-    """
+    """`is_edit`: pictures were given."""
 
     is_edit: bool = False
-    size: str | None = None
-    quality: str | None = None
-    background: str | None = None
 
 
 class _Strict(BaseModel):
@@ -62,13 +56,13 @@ class _ImageFields(_Strict):
     n: int | None = None
     size: str | None = None
     quality: str | None = None
-    background: Literal["transparent", "opaque", "auto"] | None = None
+    background: str | None = None
+    output_format: str | None = None
     style: Literal["vivid", "natural"] | None = None
     response_format: Literal["url", "b64_json"] | None = None
     stream: bool | None = None
     # Accepted without effect.
     partial_images: Annotated[int, Field(ge=0, le=3)] | None = None
-    output_format: Any = None
     output_compression: Any = None
     moderation: Any = None
     input_fidelity: Any = None
@@ -84,7 +78,7 @@ class _ImageFields(_Strict):
 
 
 _IGNORED = (
-    "output_format", "output_compression", "moderation", "input_fidelity", "user",
+    "partial_images", "output_compression", "moderation", "input_fidelity", "user",
     "safety_identifier", "complexity", "effort", "reasoning", "frame_count", "frame_duration_ms",
     "svg", "markup",
 )  # fmt: skip
@@ -92,6 +86,13 @@ _IGNORED = (
 
 class ImageRequestBody(_ImageFields):
     """The body of `/v1/images/generations`."""
+
+
+class ImageEditForm(_ImageFields):
+    """`/v1/images/edits` as a form. Several pictures are fields `image[]`."""
+
+    image: FormFilePart
+    mask: FormFilePart | None = None
 
 
 class GivenImage(_Strict):
@@ -153,7 +154,14 @@ def _parsed(
     images: Sequence[Attachment | LinkedAttachment],
     mask: Attachment | LinkedAttachment | None = None,
 ) -> ParsedImages:
-    texts = [fields.prompt, *([_MASK] if mask is not None else ()), *_wishes(fields)]
+    wishes = image_wishes.told(
+        size=fields.size,
+        quality=fields.quality,
+        background=fields.background,
+        style=fields.style,
+        output_format=fields.output_format,
+    )
+    texts = [fields.prompt, *([_MASK] if mask is not None else ()), *wishes]
     files = (*images, mask) if mask is not None else tuple(images)
     parts: tuple[Part, ...] = (*files, TextPart("\n\n".join(texts)))
     return ParsedImages(
@@ -167,12 +175,14 @@ def _parsed(
             makes_image=True,
             media=APART_WITH_BYTES if _wants_bytes(fields) else APART,
         ),
-        ignored=tuple(name for name in _IGNORED if getattr(fields, name) is not None),
+        ignored=tuple(name for name in _IGNORED if _is_given(fields, name)),
         is_edit=bool(images),
-        size=_named(fields.size),
-        quality=_named(fields.quality),
-        background=_named(fields.background),
     )
+
+
+def _is_given(fields: _ImageFields, name: str) -> bool:
+    value = getattr(fields, name)
+    return value is not None and (name != "partial_images" or value > 0)
 
 
 def _wants_bytes(fields: _ImageFields) -> bool:
@@ -184,47 +194,14 @@ def _wants_bytes(fields: _ImageFields) -> bool:
     return bool(fields.model and _IN_BYTES.match(fields.model))
 
 
-def _named(value: str | None) -> str | None:
-    return None if value == "auto" else value
-
-
-def _wishes(fields: _ImageFields) -> Iterable[str]:
-    """The parameters in words, as one sentence."""
-    wishes: list[str] = []
-    if size := _named(fields.size):
-        wishes.append(_size(size))
-    if fields.quality in ("high", "hd", "xhigh", "max"):
-        wishes.append("of high quality, with fine detail")
-    elif fields.quality == "low":
-        wishes.append("a quick draft")
-    if fields.background == "transparent":
-        wishes.append("on a transparent background")
-    elif fields.background == "opaque":
-        wishes.append("on an opaque background")
-    if fields.style:
-        wishes.append(f"in a {fields.style} style")
-    if wishes:
-        yield f"The picture is to be {', '.join(wishes)}."
-
-
-def _size(size: str) -> str:
-    """Raises BadRequest."""
-    if _RATIO.fullmatch(size):
-        return f"of the aspect ratio {size}"
-    found = _SIZE.fullmatch(size)
-    if found is None:
-        raise BadRequest("size must be such as 1024x1536, or auto", param="size")
-    width, height = int(found[1]), int(found[2])
-    shape = "square" if width == height else "wide" if width > height else "tall"
-    return f"{shape}, {width} pixels wide and {height} pixels high"
-
-
 def _given(
     image: GivenImage, place: str, max_bytes: int, work: Work
 ) -> Attachment | LinkedAttachment:
     if image.file_id is not None and image.image_url is None:
         place = f"{place}.file_id"
-        raise BadRequest(f"{place}: there is no such file", param=place)
+        if not image.file_id:
+            raise attachment.no_such_file(place)
+        return StoredAttachment(image.file_id, place, wanted="image")
     place = f"{place}.image_url"
     if not image.image_url:
         raise BadRequest(f"{place} must be a picture's URL", param=place)
@@ -252,8 +229,8 @@ def _typed(fields: Mapping[str, str]) -> dict[str, Any]:
     for name, text in fields.items():
         if name in ("n", "partial_images") and re.fullmatch(r"-?\d{1,9}", text.strip()):
             typed[name] = int(text)
-        elif name == "stream" and text.strip().lower() in ("true", "false"):
-            typed[name] = text.strip().lower() == "true"
+        elif name == "stream" and text.strip().lower() in ("true", "false", "1", "0"):
+            typed[name] = text.strip().lower() in ("true", "1")
         elif text:
             typed[name] = text
     return typed

@@ -104,7 +104,7 @@ class Reader:
         if content is None and message.role in ("assistant", "tool", "function"):
             return []
         if message.role in ("tool", "function"):  # a result that was not made a text of
-            return [TextPart(_json(content, place))]
+            return [TextPart(json_of(content, place))]
         raise BadRequest(f"{place} must be a text or an array of parts", param=place)
 
     def _of_assistant(self, parts: list[object], place: str) -> Iterator[Part]:
@@ -153,7 +153,7 @@ class Reader:
             else:
                 message = f"{place}[{i}]: only texts and files are taken"
                 raise BadRequest(message, param=f"{place}[{i}]")
-        text = "\n".join(texts) if isinstance(content, list) else _json(content, place)
+        text = "\n".join(texts) if isinstance(content, list) else json_of(content, place)
         yield ToolResultPart(call_id if isinstance(call_id, str) else "", text)
         yield from files
 
@@ -186,7 +186,7 @@ def _call_of(part: Any, place: str) -> ToolCallPart | None:
     arguments = next(
         (part[key] for key in ("input", "arguments", "args") if part.get(key) is not None), None
     )
-    return ToolCallPart(call_id, name, _json(arguments, place)) if isinstance(name, str) else None
+    return ToolCallPart(call_id, name, json_of(arguments, place)) if isinstance(name, str) else None
 
 
 def _tool_call(call: dict[str, Any], place: str) -> ToolCallPart:
@@ -200,11 +200,11 @@ def _tool_call(call: dict[str, Any], place: str) -> ToolCallPart:
     if not isinstance(call_id, str | None):
         raise BadRequest(f"{place}.id must be a text", param=f"{place}.id")
     arguments = function.get("arguments", function.get("input"))
-    text = _json(arguments, f"{place}.function.arguments")
+    text = json_of(arguments, f"{place}.function.arguments")
     return ToolCallPart(call_id or "", name, text, is_custom=not call.get("function"))
 
 
-def _json(value: object, place: str) -> str:
+def json_of(value: object, place: str) -> str:
     """A text as it is, nothing for null, and JSON for what a client has decoded."""
     if isinstance(value, str | None):
         return value or ""

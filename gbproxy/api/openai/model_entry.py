@@ -30,6 +30,7 @@ def render(model: Model, card: ModelCard) -> dict[str, Any]:
         **_modalities(card),
         "supported_parameters": list(SUPPORTED_PARAMETERS),
         "capabilities": _capabilities(card),
+        "fallback": model.fallback,  # ours
     }
     return {name: value for name, value in entry.items() if value is not None}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from gbproxy.api import not_offered
 from gbproxy.api.format import CONVERSATION, ModelViews, Surface, answer
 from gbproxy.api.openai import agent_models, images, model_entry
 from gbproxy.api.openai.answers import Completion, CompletionChunk, ModelEntry, ModelList
@@ -18,12 +19,11 @@ from gbproxy.api.openai.choices import ChoicesEncoder
 from gbproxy.api.openai.encoder import CompletionEncoder
 from gbproxy.api.openai.request import CompletionBody, parse
 from gbproxy.api.openai.responses import routes as responses
-from gbproxy.domain.models import Model, no_such
-from gbproxy.errors import NotOffered
+from gbproxy.domain.catalogue import no_such
+from gbproxy.domain.models import Model
 from gbproxy.web import auth
 from gbproxy.web.operations import Operation, Parameter, described
 
-# Clients try these, and are told so in place of a 404.
 _NOT_OFFERED = (
     "/v1/audio/<path:rest>",
     "/v1/batches",
@@ -31,7 +31,6 @@ _NOT_OFFERED = (
     "/v1/conversations",
     "/v1/conversations/<path:rest>",
     "/v1/embeddings",
-    "/v1/files",
     "/v1/fine_tuning/<path:rest>",
     "/v1/images/variations",
     "/v1/moderations",
@@ -50,7 +49,8 @@ def blueprints(surface: Surface) -> Iterator[Blueprint]:
     yield _chat(surface)
     yield from responses.blueprints(surface)
     yield images.blueprint(surface)
-    yield _not_offered(surface)
+    paths = not_offered.also_unversioned(_NOT_OFFERED)
+    yield not_offered.blueprint("openai_missing", surface, "OpenAI", paths)
 
 
 def models(surface: Surface) -> ModelViews:
@@ -106,20 +106,4 @@ def _chat(surface: Surface) -> Blueprint:
     def create() -> Response:
         return answer(surface, read, CompletionEncoder, ChoicesEncoder)
 
-    return bp
-
-
-def _not_offered(surface: Surface) -> Blueprint:
-    bp = Blueprint("openai_missing", __name__)
-    bp.before_request(surface.check_key)
-
-    @described(Operation(tag="Not offered", summary="Known from OpenAI's API: 501"))
-    def refuse(**_: str) -> Response:
-        raise NotOffered(f"this gateway does not offer {request.path}")
-
-    for path in _NOT_OFFERED:
-        for each in (path, path.removeprefix("/v1")):
-            bp.add_url_rule(
-                each, endpoint=each.replace(".", "_"), view_func=refuse, methods=["GET", "POST"]
-            )
     return bp

@@ -122,7 +122,10 @@ class ToolReader:
     def _name_of(self, chosen: object, place: str) -> str:
         if not isinstance(chosen, Mapping):
             raise BadRequest(f"{place} must be an object", param=place)
-        inner, where = _inner(chosen, str(chosen.get("type", "function")), place)
+        kind = chosen.get("type", "function")
+        if kind not in _KINDS and (not isinstance(kind, str) or "name" not in chosen):
+            raise BadRequest(f"{place}.type must be function or custom", param=f"{place}.type")
+        inner, where = _inner(chosen, kind, place)
         return self._known(inner.get("name"), where)
 
     def _known(self, name: object, place: str) -> str:

@@ -402,7 +402,7 @@ BAD: list[tuple[dict[str, Any], str | None]] = [
     ({"messages": [user(image({"type": "base64"}))]}, "messages.0.content.0.source.data"),
     ({"messages": [user(image({"type": "base64", "data": "%"}))]}, "messages.0.content.0.source.data"),
     ({"messages": [user(image({"type": "url", "url": "ftp://x"}))]}, "messages.0.content.0.source.url"),
-    ({"messages": [user(image({"type": "file", "file_id": "x"}))]}, "messages.0.content.0.source.file_id"),
+    ({"messages": [user(image({"type": "file", "file_id": ""}))]}, "messages.0.content.0.source.file_id"),
     ({"messages": [user(document({"type": "text"}))]}, "messages.0.content.0.source.data"),
     ({"messages": [user(document({"type": "content"}))]}, "messages.0.content.0.source.content"),
     ({"messages": [user(result([{"type": "video"}]))]}, "messages.0.content.0.content.0.type"),

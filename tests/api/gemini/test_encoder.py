@@ -20,6 +20,7 @@ from gbproxy.domain.events import (
     ChatStream,
     Citation,
     Done,
+    FileOutput,
     Refusal,
     Started,
     TextDelta,
@@ -321,3 +322,48 @@ def test_several_candidates(framing: Callable[[], Framing]) -> None:
         (0, [{"text": "a"}]),
         (1, [{"text": "b"}]),
     ]
+
+
+PICTURE = FileOutput("image/png", "f1", "fox.png", b"png bytes")
+BLOB = {"inlineData": {"mimeType": "image/png", "data": "cG5nIGJ5dGVz"}}
+LINK = FileOutput("image/png", "f1", url="https://ai.example/media/t")
+
+
+def test_a_picture_is_a_part_with_its_bytes() -> None:
+    events = (Started("gemini-auto"), TextDelta("Here."), PICTURE, USAGE, Done())
+
+    for responses in (streamed(*events), [whole(*events)]):
+        assert [p for p in parts_of(*responses) if p != {"text": ""}] == [{"text": "Here."}, BLOB]
+
+
+def test_a_picture_without_its_bytes_is_a_link() -> None:
+    part = {"fileData": {"mimeType": "image/png", "fileUri": LINK.url}}
+    film = FileOutput("video/mp4", "f2", url="https://ai.example/media/u")  # which the text has
+
+    assert parts_of(whole(Started("m"), LINK, film, USAGE, Done())) == [part]
+    assert part in parts_of(*streamed(Started("m"), LINK, film, USAGE, Done()))
+    with_text = whole(Started("m"), LINK, USAGE, Done(), responseModalities=["TEXT"])
+    assert parts_of(with_text) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "modalities", "reason"),
+    [
+        ((PICTURE, Done()), ["IMAGE"], "STOP"),
+        ((TextDelta("No."), Done()), ["IMAGE"], "NO_IMAGE"),
+        ((TextDelta("No."), Done()), ["TEXT", "IMAGE"], "STOP"),
+        ((TextDelta("No"), Done("length")), ["IMAGE"], "MAX_TOKENS"),
+        ((Refusal("Blocked."), Done("content_filter")), ["IMAGE"], "SAFETY"),
+    ],
+)
+def test_an_answer_without_the_picture_that_it_was_to_be(
+    events: tuple[ChatEvent, ...], modalities: list[str], reason: str
+) -> None:
+    asked = {"responseModalities": modalities}
+    for response in (
+        whole(Started("m"), *events, **asked),
+        streamed(Started("m"), *events, **asked)[-1],
+    ):
+        [candidate] = response["candidates"]
+        assert candidate["finishReason"] == reason
+        assert ("finishMessage" in candidate) == (reason in ("NO_IMAGE", "SAFETY"))

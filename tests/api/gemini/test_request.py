@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from gbproxy.api.bounds import MOST_MESSAGES, MOST_PARTS, MOST_TOOLS
+from gbproxy.api.gemini.pictures import WITH_BYTES
 from gbproxy.api.gemini.request import ParsedContent, parse, parse_count
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment
 from gbproxy.domain.chat import Message, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.history import extended
+from gbproxy.domain.media import IN_TEXT
 from gbproxy.domain.response_format import JSON_OBJECT
 from gbproxy.domain.tools import NO_TOOLS, FunctionTool, ToolChoice
 from gbproxy.errors import BadRequest, GatewayError, RequestTooLarge
@@ -106,7 +109,7 @@ def test_an_answer_of_thoughts_alone_is_none() -> None:
     [
         {"executableCode": {"code": "1", "language": "PYTHON"}},
         {"codeExecutionResult": {"outcome": "OUTCOME_OK"}},
-        {"inlineData": {"mimeType": "image/png", "data": B64}},
+        {"inlineData": {"mimeType": "audio/wav", "data": B64}},
         {"toolCall": {}},
     ],
 )
@@ -501,7 +504,11 @@ for _ in range(200):
         (config_of(responseMimeType="text/x.enum"), "generationConfig.responseSchema"),
         (config_of(responseSchema={"type": "THING"}), "generationConfig.responseSchema"),
         (config_of(responseJsonSchema={"type": 1}), "generationConfig.responseJsonSchema"),
-        (config_of(responseModalities=["TEXT", "IMAGE"]), "generationConfig.responseModalities[1]"),
+        (config_of(responseModalities=["TEXT", "AUDIO"]), "generationConfig.responseModalities[1]"),
+        (config_of(responseModalities=["IMAGE"], responseMimeType="application/json"), "generationConfig.responseMimeType"),
+        (config_of(imageConfig={"aspectRatio": "wide"}), "generationConfig.imageConfig.aspectRatio"),
+        (config_of(imageConfig={"imageSize": "9K"}), "generationConfig.imageConfig.imageSize"),
+        (config_of(imageConfig={"imageSize": 1}), "generationConfig.imageConfig.imageSize"),
         (config_of(responseLogprobs=True), "generationConfig.responseLogprobs"),
         (config_of(thinkingConfig={"includeThoughts": "yes"}), "generationConfig.thinkingConfig.includeThoughts"),
     ],
@@ -566,3 +573,83 @@ def test_what_cannot_be_counted(body: dict[str, Any], place: str) -> None:
         parse_count(body)
 
     assert (wrong.value.status, wrong.value.param) == (400, place)
+
+
+# Pictures
+
+
+def test_pictures_come_with_their_bytes_unless_text_alone_is_wanted() -> None:
+    told = parse(config_of())
+    text = parse(config_of(responseModalities=["text"], imageConfig={"aspectRatio": "1:1"}))
+
+    assert (told.chat.media, told.chat.makes_image, told.needs_image) == (WITH_BYTES, False, False)
+    assert (text.chat.media, text.chat.makes_image) == (IN_TEXT, False)
+    assert text.ignored == ("generationConfig.imageConfig",)
+    assert len(text.chat.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("modalities", "is_needed"), [(["TEXT", "IMAGE"], False), (["IMAGE"], True), (["image"], True)]
+)
+def test_a_picture_that_is_asked_for(modalities: list[str], is_needed: bool) -> None:
+    found = parse(config_of(responseModalities=modalities))
+
+    assert (found.chat.makes_image, found.needs_image) == (True, is_needed)
+    assert found.ignored == ()
+
+
+def test_what_is_wished_of_a_picture_is_an_instruction() -> None:
+    form = {
+        "aspect_ratio": "16:9",
+        "imageSize": "2k",
+        "personGeneration": "ALLOW_NONE",
+        "outputMimeType": "image/jpeg",
+    }
+
+    found = parse({**config_of(imageConfig=form), "systemInstruction": {"parts": {"text": "Hm."}}})
+
+    *instructions, _ = found.chat.messages
+    assert [message.parts for message in instructions] == [
+        (TextPart("Hm."),),
+        (
+            TextPart(
+                "A picture that you make is to be of the aspect ratio 16:9, of the resolution 2K,"
+                " without people."
+            ),
+        ),
+    ]
+    assert found.ignored == ("generationConfig.imageConfig.outputMimeType",)
+
+
+def test_a_picture_that_the_model_has_made_is_kept_for_other_sessions() -> None:
+    blob = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+    film = {"inlineData": {"mimeType": "video/mp4", "data": "broken"}}
+    contents = [HI, {"role": "model", "parts": [{"text": "He"}, blob, {"text": "re."}, film]}, HI]
+
+    found = parse({"contents": contents}, max_file_bytes=1000)
+
+    said = found.chat.messages[1]
+    text, picture = said.parts
+    assert text == TextPart("Here.")
+    assert isinstance(picture, Attachment)
+    assert found.ignored == ("contents.parts",)
+    # a client that has dropped it goes on in the same conversation
+    assert extended(b"", (said,)) == extended(b"", (Message("assistant", (text,)),))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "http://127.0.0.1:8000/v1beta/",
+        "https://ai.example.com/gemini/v1/",
+        "https://ai.example.com/gate/v1beta/",
+        "https://generativelanguage.googleapis.com/v1beta/",
+    ],
+)
+def test_an_uploaded_file_is_known_wherever_the_gateway_is_reached(before: str) -> None:
+    id_ = "0123456789abcdef" * 2
+    [message] = messages({"parts": [{"fileData": {"fileUri": f"{before}files/{id_}"}}]})
+
+    place = "contents[0].parts[0].fileData.fileUri"
+    assert message.parts == (StoredAttachment(id_, place, "", "file"),)

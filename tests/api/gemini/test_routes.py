@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gbproxy.api.gemini.routes import PREFIXES
-from gbproxy.domain.events import FLUSH, TextDelta
-from gbproxy.domain.models import BUILT_IN
+from gbproxy.domain.catalogue import BUILT_IN
+from gbproxy.domain.events import FLUSH, Done, FileOutput, TextDelta
 from gbproxy.errors import (
     ContextLengthExceeded,
     CredentialRefused,
@@ -118,10 +118,18 @@ def test_what_is_ignored_is_named(app: InProcess) -> None:
         assert reply.headers["x-gbproxy-ignored"] == "generationConfig.temperature"
 
 
-def test_images_are_edited_by_nobody_yet(app: InProcess, fake: FakeUpstream) -> None:
+def test_an_image_is_made_or_said_to_be_none() -> None:
+    path = "/v1/models/gemini-auto:editImage"
+    picture = FileOutput("image/png", data=b"png")
+    for events, reason in [((picture,), "STOP"), ((TextDelta("I cannot."),), "NO_IMAGE")]:
+        with api(*events, Done()) as (app, _):
+            [candidate] = post(app, path).json()["candidates"]
+        assert candidate["finishReason"] == reason
+
+
+def test_images_are_edited_as_content_is_asked_for(app: InProcess, fake: FakeUpstream) -> None:
     path = "/v1/models/gemini-auto:editImage"
 
-    assert error_of(post(app, path), 501)["status"] == "UNIMPLEMENTED"
     assert error_of(post(app, path, {"contents": 1}), 400)["status"] == "INVALID_ARGUMENT"
     assert error_of(post(app, path.replace("gemini", "none")), 404)["status"] == "NOT_FOUND"
     assert fake.prompts == []
@@ -195,10 +203,21 @@ def test_the_shared_list_is_googles_for_googles_clients(app: InProcess) -> None:
         ("POST", "/v1/models/gemini-auto:embedContent", {}, 501, "UNIMPLEMENTED"),
         ("POST", "/v1beta/models/imagen:predict", {}, 501, "UNIMPLEMENTED"),
         ("GET", "/v1beta/cachedContents", {}, 501, "UNIMPLEMENTED"),
-        ("POST", "/upload/v1beta/files", {}, 501, "UNIMPLEMENTED"),
+        ("GET", "/v1beta/batches", {}, 501, "UNIMPLEMENTED"),
+        ("GET", "/v1beta/batches/1", {}, 501, "UNIMPLEMENTED"),
+        ("POST", "/gemini/v1beta/batches/1:cancel", {}, 501, "UNIMPLEMENTED"),
+        ("POST", "/v1beta/models/gemini-auto:foo", {}, 404, "NOT_FOUND"),
+        ("POST", "/gemini/v1/models/gemini-auto:foo", {}, 404, "NOT_FOUND"),
+        ("POST", "/v1/models/gemini-auto:doMore", {}, 404, "NOT_FOUND"),
+        ("PUT", "/v1beta/models/gemini-auto:generateContent", {}, 405, "INVALID_ARGUMENT"),
+        ("POST", "/v1beta/models/gemini-auto", {}, 405, "INVALID_ARGUMENT"),
+        ("POST", "/upload/v1beta/files", {}, 400, "INVALID_ARGUMENT"),
         ("POST", "/v1/interactions", {}, 501, "UNIMPLEMENTED"),
-        ("GET", "/v1/files", GOOGLES, 501, "UNIMPLEMENTED"),
-        ("GET", "/v1/files/abc", GOOGLES, 501, "UNIMPLEMENTED"),
+        ("POST", "/upload/v1beta/files?upload_id=0", {}, 404, "NOT_FOUND"),
+        ("GET", "/v1/files/abc", GOOGLES, 404, "NOT_FOUND"),
+        ("DELETE", "/v1beta/files/abc", {}, 404, "NOT_FOUND"),
+        ("GET", "/v1/files?pageSize=x", GOOGLES, 400, "INVALID_ARGUMENT"),
+        ("GET", "/v1beta/files?pageToken=files/abc", {}, 400, "INVALID_ARGUMENT"),
     ],
 )  # fmt: skip
 def test_refusals_of_the_surface(

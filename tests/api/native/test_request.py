@@ -78,8 +78,11 @@ def test_a_file_elsewhere_is_a_link() -> None:
     assert second == LinkedAttachment("http://a.example/y", "files[1].url", "y.pdf")
 
 
-def test_files_need_no_words() -> None:
-    assert len(read(message="", files=[f"data:image/png;base64,{PNG}"]).messages[0].parts) == 2
+@pytest.mark.parametrize("said", [{}, {"message": ""}])
+def test_files_need_no_words(said: dict[str, str]) -> None:
+    body = {**said, "files": [f"data:image/png;base64,{PNG}"]}
+
+    assert len(parse(body, CLIENT, MAX_BYTES).chat.messages[0].parts) == 2
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ LINK = {"image_url": "https://example.com/fox.png"}
         ({"size": "huge"}, "size"),
         ({"size": 1024}, "size"),
         ({"background": "green"}, "background"),
+        ({"quality": "ultra"}, "quality"),
+        ({"output_format": "tiff"}, "output_format"),
+        ({"output_format": 1}, "output_format"),
         ({"response_format": "png"}, "response_format"),
         ({"stream": "yes"}, "stream"),
         ({"partial_images": 4}, "partial_images"),
@@ -59,7 +62,7 @@ def test_the_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
         ({"images": [LINK, {"image_url": 3}]}, "images[1].image_url"),
         ({"images": [{"image_url": "ftp://x"}]}, "images[0].image_url"),
         ({"images": [{"image_url": "data:text/plain,hi"}]}, "images[0].image_url"),
-        ({"images": [{"file_id": "file-1"}]}, "images[0].file_id"),
+        ({"images": [{"file_id": ""}]}, "images[0].file_id"),
         ({"images": [LINK] * (MOST_IMAGES + 1)}, "images"),
         ({"images": [LINK], "mask": {"image_url": "data:,"}}, "mask.image_url"),
         ({"images": [LINK], "prompt": None}, "prompt"),
@@ -91,7 +94,7 @@ def test_the_fields_of_a_form_are_read_as_json_would_have_them() -> None:
     parsed = parse_edit_form(form(file("image"), n="2", stream="true", size="auto", user="u"))
 
     assert (parsed.chat.choices, parsed.chat.is_streamed) == (2, True)
-    assert (parsed.size, parsed.ignored, parsed.is_edit) == (None, ("user",), True)
+    assert (parsed.ignored, parsed.is_edit) == (("user",), True)
     assert parsed.chat.media is APART_WITH_BYTES
 
 
@@ -131,9 +134,23 @@ def test_a_request_without_a_model_is_for_the_image_model_and_a_link() -> None:
     assert parsed.chat.media is APART
 
 
+@pytest.mark.parametrize(("number", "ignored"), [(0, ()), (2, ("partial_images",))])
+def test_partial_pictures_are_named_as_without_effect(
+    number: int, ignored: tuple[str, ...]
+) -> None:
+    parsed = parse_generation({"prompt": "fox", "stream": True, "partial_images": number})
+
+    assert parsed.ignored == ignored
+
+
 def test_a_linked_picture_is_fetched_later() -> None:
     parsed = parse_edit({"prompt": "x", "images": [LINK]}, max_file_bytes=1000)
 
     [linked, _] = parsed.chat.messages[0].parts
     assert isinstance(linked, LinkedAttachment)
     assert linked.wanted == "image"
+
+
+@pytest.mark.parametrize(("said", "is_streamed"), [("1", True), ("True", True), ("0", False)])
+def test_a_form_says_in_several_words_whether_to_stream(said: str, is_streamed: bool) -> None:
+    assert parse_edit_form(form(file("image"), stream=said)).chat.is_streamed is is_streamed

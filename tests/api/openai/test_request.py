@@ -43,7 +43,8 @@ BODIES = {
     "UTF-16": '{"messages": []}'.encode("utf-16"),
     "UTF-16 without a mark": '{"messages": []}'.encode("utf-16-le"),
     "UTF-32": '{"messages": []}'.encode("utf-32"),
-    "a byte order mark": b"\xef\xbb\xbf" + json.dumps({"messages": [HI]}).encode(),
+    "a byte order mark alone": b"\xef\xbb\xbf",
+    "two byte order marks": b"\xef\xbb\xbf" * 2 + json.dumps({"messages": [HI]}).encode(),
     "Latin-1": '{"messages": [{"role": "user", "content": "é"}]}'.encode("latin-1"),
     "surrogates as UTF-8": b'{"messages": [{"role": "user", "content": "\xed\xa0\x80"}]}',
     "a raw line end in a text": b'{"messages": [{"role": "user", "content": "a\nb"}]}',
@@ -62,6 +63,12 @@ def test_a_malformed_body_is_a_bad_request(app: InProcess, body: bytes) -> None:
     reply = app.request("POST", "/v1/chat/completions", body, app.headers)
 
     assert_bad(reply)
+
+
+def test_a_byte_order_mark_before_the_body_is_no_part_of_it(app: InProcess) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps({"messages": [HI]}).encode()
+
+    assert app.request("POST", "/v1/chat/completions", body, app.headers).succeeded
 
 
 MESSAGES: list[tuple[str, Any]] = [
@@ -89,7 +96,7 @@ MESSAGES: list[tuple[str, Any]] = [
     ),
     (
         "messages[0].content[0].file.file_id",
-        [{"role": "user", "content": [{"type": "file", "file": {"file_id": "x"}}]}],
+        [{"role": "user", "content": [{"type": "file", "file": {"file_id": ""}}]}],
     ),
     (
         "messages[0].content[0].input_audio",

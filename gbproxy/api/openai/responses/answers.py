@@ -88,6 +88,39 @@ class ClientCall(AnswerModel):
     operation: Object | None = None
 
 
+class OutputImage(AnswerModel):
+    """A picture that the model has made, in base64, with what its bytes tell of it."""
+
+    id: str
+    type: Literal["image_generation_call"]
+    status: Literal["in_progress", "completed"]
+    result: str | None
+    output_format: str | None = None
+    size: str | None = None
+
+
+class SearchSource(AnswerModel):
+    type: Literal["url"]
+    url: str
+
+
+class SearchAction(AnswerModel):
+    """What was searched for is not known. `sources`: for those who include them."""
+
+    type: Literal["search"]
+    query: Literal[""]
+    sources: list[SearchSource] | None = None
+
+
+class OutputSearch(AnswerModel):
+    """A web search that has found something."""
+
+    id: str
+    type: Literal["web_search_call"]
+    status: Literal["in_progress", "completed"]
+    action: SearchAction
+
+
 class Compaction(AnswerModel):
     """A conversation's summary, opaque to clients."""
 
@@ -97,7 +130,14 @@ class Compaction(AnswerModel):
 
 
 OutputItem = (
-    OutputMessage | Reasoning | OutputFunctionCall | OutputCustomCall | ClientCall | Compaction
+    OutputMessage
+    | Reasoning
+    | OutputFunctionCall
+    | OutputCustomCall
+    | ClientCall
+    | OutputImage
+    | OutputSearch
+    | Compaction
 )
 
 

@@ -64,7 +64,7 @@ class ResponseBody(IgnoredParameters):
     stream: bool | None = None
     stream_options: Any = None
     store: bool | None = None
-    metadata: Any = None
+    metadata: dict[str, Any] | None = None
     include: _Texts | None = None
     max_output_tokens: int | None = None
     tools: _Objects | None = None

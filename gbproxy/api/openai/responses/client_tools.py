@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gbproxy.api.openai.messages import json_of
 from gbproxy.api.openai.responses.body import Item
-from gbproxy.api.openai.responses.content import json_of
 from gbproxy.domain import jsontext
 
 # Of these the client runs the call and sends the output, whoever has made the call.

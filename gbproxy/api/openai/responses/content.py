@@ -8,7 +8,7 @@ from typing import Any
 
 from gbproxy.api.bounds import MOST_PARTS
 from gbproxy.api.openai.attachments import FILE_PARTS, AttachmentReader
-from gbproxy.domain import jsontext
+from gbproxy.api.openai.messages import json_of
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import TextPart
 from gbproxy.errors import BadRequest
@@ -85,16 +85,6 @@ def text_of(part: Any, field: str, place: str) -> str:
     if not isinstance(text, str):
         raise BadRequest(f"{place}.{field} must be a text", param=f"{place}.{field}")
     return text
-
-
-def json_of(value: object, place: str) -> str:
-    """A text as it is, nothing for null, and JSON for what a client has decoded."""
-    if isinstance(value, str | None):
-        return value or ""
-    try:
-        return jsontext.encode(value)
-    except ValueError as error:
-        raise BadRequest(f"{place} {error}", param=place) from error
 
 
 def _kind(part: object, place: str) -> str:

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gbproxy.api.openai.responses import item_ids, resource
+from gbproxy.api.openai.responses import item_ids, resource, search_item
 from gbproxy.api.openai.responses.body import Item
 from gbproxy.api.openai.responses.call_items import CallItem, ClientCallItem
 from gbproxy.api.openai.responses.events import EventWriter
+from gbproxy.api.openai.responses.image_item import ImageItem
+from gbproxy.api.openai.responses.image_tool import CALL
 from gbproxy.api.openai.responses.message_item import MessageItem
 from gbproxy.api.openai.responses.output_item import OutputItem, Status
 from gbproxy.api.openai.responses.reasoning_item import ReasoningItem
 from gbproxy.api.openai.responses.request import ParsedResponse
+from gbproxy.api.openai.responses.search_item import SearchItem
 from gbproxy.api.openai.responses.tools import CalledTool
 from gbproxy.domain import jsontext
 from gbproxy.domain.events import (
@@ -34,6 +37,7 @@ from gbproxy.domain.events import (
     ToolCallStarted,
     Usage,
 )
+from gbproxy.domain.media import is_image
 from gbproxy.errors import GatewayError
 
 Keep = Callable[[str, dict[str, Any], ParsedResponse], bool]
@@ -61,6 +65,7 @@ class ResponseEncoder:
         self._open: OutputItem | None = None
         self._output: list[Item] = []  # with the open one
         self._citations: list[Citation] = []
+        self._files: list[FileOutput] = []
         self._usage = Usage(0, 0)
 
     def feed(self, event: ChatEvent) -> bytes:
@@ -83,20 +88,24 @@ class ResponseEncoder:
                 self._citations.append(event)
             case Done(reason):
                 return self._finish(reason)
-            case FileOutput() | Flush() | TextDelta():
-                pass  # files were named in the text
+            case FileOutput():
+                self._files.append(event)
+            case Flush() | TextDelta():
+                pass
         return b""
 
     def error(self, error: GatewayError) -> bytes:
         # Clients expect a response to have begun before it fails.
         begun = b"" if self._writer.has_begun else self._start(self._response["model"])
-        if self._open is not None:
-            self._open.item["status"] = "incomplete"
+        ended = self._break_off()
         self._response = resource.failed(self._response, self._output, error)
-        return begun + self._writer.write("response.failed", {"response": self._response})
+        failed = self._writer.write("response.failed", {"response": self._response})
+        return begun + ended + failed
 
     def whole(self, answer: Answer) -> bytes:
         self._start(answer.model)
+        self._citations, self._usage = answer.citations, answer.usage
+        self._files = answer.files
         if answer.thoughts:
             self._thought(answer.thoughts)
         if answer.text:
@@ -106,7 +115,6 @@ class ResponseEncoder:
         for i, call in enumerate(answer.tool_calls):
             self._call(ToolCallStarted(i, call.id, call.name, call.is_custom))
             self.feed(ToolCallDelta(i, call.arguments))
-        self._citations, self._usage = answer.citations, answer.usage
         self._finish(answer.finish_reason)
         return jsontext.encode_bytes(self._response)
 
@@ -144,19 +152,51 @@ class ResponseEncoder:
             begun = self._begin(ReasoningItem(*self._next("reasoning"), seals=seals))
         return begun + (self._open.add(text) if self._open is not None else b"")
 
+    def _untold_thoughts(self) -> bytes:
+        """For a client that wants thoughts sealed and does not ask to see them: an item without a
+        summary, ahead of all others.
+        """
+        if self._output or not self._parsed.seals_untold_thoughts:
+            return b""
+        return self._begin(ReasoningItem(*self._next("reasoning"), seals=True))
+
     def _call(self, call: ToolCallStarted) -> bytes:
+        thought = self._untold_thoughts()
         tool = self._parsed.called.get(call.name, CalledTool(call.name))
         if tool.kind is not None:
-            return self._begin(ClientCallItem(*self._next(tool.kind), call.id, tool.kind))
+            return thought + self._begin(ClientCallItem(*self._next(tool.kind), call.id, tool.kind))
         kind = "custom_tool_call" if call.is_custom else "function_call"
-        return self._begin(CallItem(*self._next(kind), call.id, tool, is_custom=call.is_custom))
+        item = CallItem(*self._next(kind), call.id, tool, is_custom=call.is_custom)
+        return thought + self._begin(item)
+
+    def _file(self, file: FileOutput) -> bytes:
+        """A picture with its bytes is an item, behind all others. Other files stand in the text, or
+        do now: one whose bytes were not to be had.
+        """
+        if is_image(file.mime_type) and file.data is not None:
+            image = ImageItem(*self._next(CALL), file)
+            return self._begin(image) + self._end("completed")
+        if file.url and not self._parsed.chat.media.is_in_text(file.mime_type):
+            return self._text(f"![image]({file.url})\n")
+        return b""
+
+    def _search(self) -> bytes:
+        """A search that was asked for and has found something is an item behind all others: by the
+        time that it is known, the text has begun.
+        """
+        pages = list(dict.fromkeys(each.uri for each in self._citations if each.uri))
+        if not pages or not self._parsed.chat.web_search:
+            return b""
+        told = pages if self._parsed.tells_sources else None
+        return self._begin(SearchItem(*self._next(search_item.CALL), told)) + self._end("completed")
 
     def _message(self) -> tuple[bytes, MessageItem]:
         """The message that is open, or a new one, and the events of its beginning."""
         if isinstance(self._open, MessageItem):
             return b"", self._open
+        thought = self._untold_thoughts()
         message = MessageItem(*self._next("message"))
-        return self._begin(message), message
+        return thought + self._begin(message), message
 
     def _next(self, kind: str) -> tuple[EventWriter, int, str]:
         """What the next item of this kind is made with: its place and its id."""
@@ -177,9 +217,19 @@ class ResponseEncoder:
             item.citations = self._citations
         return item.end(status)
 
+    def _break_off(self) -> bytes:
+        """End the open item with what there is of it."""
+        if isinstance(self._open, ClientCallItem):  # nothing of it was told, and half is no call
+            self._open = None
+            self._output.pop()
+        return self._end("incomplete")
+
     def _finish(self, reason: FinishReason) -> bytes:
-        begun = b"" if self._output else self._message()[0]  # an answer is never without an item
-        ended = self._end("completed" if reason in ("stop", "tool_calls") else "incomplete")
+        status: Status = "completed" if reason in ("stop", "tool_calls") else "incomplete"
+        begun = self._end(status) + b"".join(map(self._file, self._files))
+        if not self._output:  # an answer is never without an item
+            begun += self._message()[0]
+        ended = self._end(status) + self._search()
         self._response = resource.ended(
             self._response, self._output, self._usage, reason, int(time.time())
         )

@@ -19,6 +19,8 @@ _PREFIXES = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "cto",
     "compaction": "cmp",
+    "image_generation_call": "ig",
+    "web_search_call": "ws",
 }
 _OTHER = "item"
 _TOKEN_BYTES = 24

@@ -11,10 +11,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gbproxy.api.openai.responses import compaction
+from gbproxy.api.openai.messages import json_of
+from gbproxy.api.openai.responses import compaction, search_item
 from gbproxy.api.openai.responses.body import Item
 from gbproxy.api.openai.responses.client_tools import CALL_KINDS, OUTPUT_KINDS, arguments_of
-from gbproxy.api.openai.responses.content import ContentReader, json_of, text_of
+from gbproxy.api.openai.responses.content import ContentReader, text_of
+from gbproxy.api.openai.responses.image_tool import CALL
 from gbproxy.api.openai.responses.tools import qualified
 from gbproxy.domain.base64_pieces import go_on
 from gbproxy.domain.chat import Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
@@ -27,8 +29,8 @@ _ROLES: dict[str, Role] = {
     "developer": "system",
 }
 _TOOL_LISTS = ("additional_tools", "tool_search_output")
-# Thoughts are in the upstream's session already, and it takes them from nobody.
-_SILENTLY_LEFT_OUT = ("reasoning",)
+# Thoughts and searches are in the upstream's session already, and it takes them from nobody.
+_SILENTLY_LEFT_OUT = ("reasoning", search_item.CALL)
 _KIND = re.compile(r"[a-z_]{1,40}")
 
 
@@ -86,6 +88,8 @@ class ItemReader:
             self._turn.append(ToolCallPart(_call_id(item), kind[:-5], arguments_of(item, place)))
         elif kind in OUTPUT_KINDS:
             self._client_result(item, place)
+        elif kind == CALL:
+            self._picture(item, place)
         elif not isinstance(kind, str):
             raise BadRequest(f"{place}.type must be a text", param=f"{place}.type")
         elif kind not in _SILENTLY_LEFT_OUT:
@@ -108,12 +112,28 @@ class ItemReader:
         text, files = self._content.read_result(output, f"{place}.output")
         self._add("tool", ToolResultPart(_call_id(item), text), *files)
 
+    def _picture(self, item: Item, place: str) -> None:
+        """One that the model has made, for a session that has not made it itself. Programs cut its
+        bytes out of their histories, and name it by its id alone.
+        """
+        known = item if item.get("result") else self._find(str(item.get("id"))) or {}
+        part = {"type": "input_file", "file_data": known.get("result")}
+        try:
+            self._turn.append(self._content.files.read(part, place))
+        except BadRequest:
+            self.ignored[f"input.{CALL}"] = None
+        else:
+            known["result"] = part["file_data"]  # which may be its bytes now
+
     def _client_result(self, item: Item, place: str) -> None:
         """Of a screen the picture itself; else what the client says of it."""
         output = item.get("output")
         if isinstance(output, dict) and "image_url" in output:
-            output = [{**output, "type": "input_image"}]
-        elif isinstance(output, list | dict):
+            part = {**output, "type": "input_image"}
+            self._result(item, [part], place)
+            output["image_url"] = part["image_url"]  # which may be its bytes now
+            return
+        if isinstance(output, list | dict):
             output = json_of(output, f"{place}.output")
         self._result(item, output if output is not None else item.get("status"), place)
 

@@ -10,7 +10,7 @@ from gbproxy.api.openai.responses.output_item import OutputItem, Status
 
 
 class ReasoningItem(OutputItem):
-    """Thoughts stand in the summary: that is what clients show."""
+    """Thoughts stand in the summary: that is what clients show. It is empty where none are told."""
 
     def __init__(self, writer: EventWriter, index: int, item_id: str, *, seals: bool) -> None:
         """`seals`: the client sends the item back, and wants a sealed form for that."""
@@ -21,26 +21,29 @@ class ReasoningItem(OutputItem):
         self._deltas = writer.deltas("response.reasoning_summary_text.delta", place)
 
     def begin(self) -> bytes:
-        added = self._event(
+        return self._event(
             "response.output_item.added",
             output_index=self._index,
             item={**self.item, "summary": []},
         )
-        part = {"type": "summary_text", "text": ""}
-        return added + self._about(
-            "response.reasoning_summary_part.added", summary_index=0, part=part
-        )
 
     def add(self, text: str) -> bytes:
+        begun = b"" if self._texts else self._begin_part()
         self._texts.append(text)
-        return self._deltas.write(text)
+        return begun + self._deltas.write(text)
+
+    def _begin_part(self) -> bytes:
+        part = {"type": "summary_text", "text": ""}
+        return self._about("response.reasoning_summary_part.added", summary_index=0, part=part)
 
     def _finish(self, status: Status) -> bytes:
+        if self._seals:  # what the thoughts were, the upstream's session knows
+            self.item["encrypted_content"] = _sealed(self.item["id"])
+        if not self._texts:
+            return b""
         text = self._text()
         part = {"type": "summary_text", "text": text}
         self.item["summary"] = [part]
-        if self._seals:  # what the thoughts were, the upstream's session knows
-            self.item["encrypted_content"] = _sealed(self.item["id"])
         return self._about(
             "response.reasoning_summary_text.done", summary_index=0, text=text
         ) + self._about("response.reasoning_summary_part.done", summary_index=0, part=part)

@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,35 +19,51 @@ from gbproxy.api.openai.responses import compaction
 from gbproxy.api.openai.responses import tools as response_tools
 from gbproxy.api.openai.responses.body import IgnoredParameters, Item, ResponseBody, validate
 from gbproxy.api.openai.responses.content import ContentReader
+from gbproxy.api.openai.responses.image_tool import AS_ITEMS, ImageTool
 from gbproxy.api.openai.responses.items import ItemReader
+from gbproxy.api.openai.responses.search_item import SOURCES
 from gbproxy.api.openai.responses.stored import History
 from gbproxy.api.openai.responses.tools import CalledTool, ToolSet
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
+from gbproxy.domain.media import IN_TEXT
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.response_format import JSON_OBJECT, ResponseFormat
 from gbproxy.domain.slices import Work
 from gbproxy.errors import BadRequest
 
 _ENCRYPTED = "reasoning.encrypted_content"
+_INCLUDED = re.compile(r"[a-z_.]{1,60}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedResponse(ParsedChat):
     """`items`: those that the request has sent; `earlier`: those of the responses before it.
-    `called`: how calls are told, by the name that the model uses. `wants_compaction`: a summary is
-    to take the place of all items.
+    `called`: how calls are told, by the name that the model uses; `image`: how pictures are.
+    `wants_compaction`: a summary is to take the place of all items.
     """
 
     body: ResponseBody
     items: list[Item]
     earlier: list[Item]
     called: Mapping[str, CalledTool]
+    image: ImageTool
     wants_compaction: bool = False
 
     @property
     def seals_thoughts(self) -> bool:
         """The client wants to send the thoughts back."""
         return _ENCRYPTED in (self.body.include or ())
+
+    @property
+    def tells_sources(self) -> bool:
+        """The client wants the pages of a search in its item, beside the text's annotations."""
+        return SOURCES in (self.body.include or ())
+
+    @property
+    def seals_untold_thoughts(self) -> bool:
+        """It wants so without seeing them: agents send them back all the same."""
+        reasoning = self.body.reasoning
+        return self.seals_thoughts and not (reasoning and reasoning.summary)
 
 
 def parse(
@@ -67,8 +84,9 @@ def parse(
         reader.read(fields.items, "input")
     tools = response_tools.read([*_declared(fields), *reader.tools])
     declared = tools.tools(fields.tool_choice, is_parallel=fields.parallel_tool_calls is not False)
+    image = tools.image or ImageTool()
     chat = ChatRequest(
-        messages=(*_instructions(fields), *reader.messages()),
+        messages=(*_instructions(fields, image), *reader.messages()),
         model=fields.model,
         show_thoughts=True if fields.reasoning and fields.reasoning.summary else None,
         principal=principal,
@@ -77,6 +95,8 @@ def parse(
         tools=declared,
         response_format=_format(fields),
         web_search=tools.wants_search,
+        makes_image=tools.makes_image,
+        media=IN_TEXT if tools.image is None else AS_ITEMS,
     )
     return ParsedResponse(
         chat=compaction.asking(chat) if reader.wants_compaction else chat,
@@ -85,6 +105,7 @@ def parse(
         items=fields.items,
         earlier=earlier,
         called=tools.called,
+        image=image,
         wants_compaction=reader.wants_compaction,
     )
 
@@ -93,10 +114,13 @@ def _declared(fields: ResponseBody) -> Iterable[tuple[Item, str]]:
     return ((tool, f"tools[{i}]") for i, tool in enumerate(fields.tools or ()))
 
 
-def _instructions(fields: ResponseBody) -> Iterable[Message]:
-    """Those of an earlier response do not count any more."""
-    if fields.instructions:
-        yield Message("system", (TextPart(fields.instructions),))
+def _instructions(fields: ResponseBody, image: ImageTool) -> Iterable[Message]:
+    """Those of an earlier response do not count any more. What is wished of pictures is one of
+    them: the turns of a conversation stay as they were sent.
+    """
+    for text in (fields.instructions, *image.wishes):
+        if text:
+            yield Message("system", (TextPart(text),))
 
 
 def _format(fields: ResponseBody) -> ResponseFormat | None:
@@ -123,6 +147,9 @@ def _ignored(fields: ResponseBody, items: ItemReader, tools: ToolSet) -> Iterabl
         yield "reasoning.effort"
     if fields.text is not None and fields.text.verbosity is not None:
         yield "text.verbosity"
+    for wanted in dict.fromkeys(fields.include or ()):
+        if wanted not in (_ENCRYPTED, SOURCES):
+            yield f"include.{wanted}" if _INCLUDED.fullmatch(wanted) else "include"
     yield from tools.ignored
     yield from items.ignored
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gbproxy.api.openai.responses import field_names
 from gbproxy.api.openai.responses.body import Item, ResponseBody
 from gbproxy.domain.events import FinishReason, Usage
 from gbproxy.errors import GatewayError
@@ -35,7 +36,7 @@ def begun(
         "instructions": fields.instructions,
         "max_output_tokens": fields.max_output_tokens,
         "max_tool_calls": _of(int, fields.max_tool_calls),
-        "metadata": _of(dict, fields.metadata) or {},
+        "metadata": fields.metadata or {},
         "model": model,
         "output": [],
         "parallel_tool_calls": fields.parallel_tool_calls is not False,
@@ -82,7 +83,8 @@ def failed(response: dict[str, Any], output: list[Item], error: GatewayError) ->
     """The same response, broken off. `type` is our own fine code."""
     is_ours = error.status >= 500 or error.status == 499
     code = error.code if error.code in _CODES else "server_error" if is_ours else "invalid_prompt"
-    told = {"code": code, "message": error.message, "type": error.code, "param": error.param}
+    told: dict[str, str | None] = {"code": code, "message": error.message, "type": error.code}
+    told["param"] = field_names.named(error.param)
     return {**response, "status": "failed", "output": output, "error": told}
 
 

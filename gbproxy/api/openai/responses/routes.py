@@ -13,8 +13,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from gbproxy.api.error_object import ErrorBody
-from gbproxy.api.format import CONVERSATION, Surface, answer
-from gbproxy.api.openai.responses import compaction
+from gbproxy.api.format import CONVERSATION, Surface, answer, count_tokens
+from gbproxy.api.openai.responses import compaction, field_names, large_values
 from gbproxy.api.openai.responses.answers import (
     CompactedConversation,
     DeletedResponse,
@@ -31,9 +31,7 @@ from gbproxy.api.openai.responses.stored import History
 from gbproxy.api.openai.responses.summary_encoder import SummaryEncoder, SummaryStreamEncoder
 from gbproxy.domain.principal import Principal
 from gbproxy.errors import BadRequest
-from gbproxy.observability import request_context
 from gbproxy.web import auth
-from gbproxy.web.body import read_json
 from gbproxy.web.operations import Operation, described
 
 Reading = Callable[[dict[str, Any], Principal], ParsedResponse]
@@ -72,7 +70,8 @@ def _answered(surface: Surface, reading: Reading, history: History) -> Blueprint
         )
     )
     def create() -> Response:
-        return answer(surface, reading, encoder)
+        with field_names.in_errors():
+            return answer(surface, partial(_answering, reading), encoder)
 
     @bp.post("/v1/responses/compact")
     @bp.post("/responses/compact")
@@ -85,7 +84,8 @@ def _answered(surface: Surface, reading: Reading, history: History) -> Blueprint
         )
     )
     def compact() -> Response:
-        return answer(surface, partial(_summarizing, reading), summary_encoder)
+        with field_names.in_errors():
+            return answer(surface, partial(_summarizing, reading), summary_encoder)
 
     return bp
 
@@ -105,10 +105,8 @@ def _counted(surface: Surface, reading: Reading) -> Blueprint:
         )
     )
     def count() -> Response:
-        parsed = read_json(lambda body: reading(body, auth.principal()))
-        if parsed.ignored:
-            request_context.current().log_fields["ignored"] = parsed.ignored
-        counted = surface.gateway.count_tokens(parsed.chat)
+        with field_names.in_errors():
+            counted = count_tokens(surface, reading)
         return jsonify(object="response.input_tokens", input_tokens=counted)
 
     return bp
@@ -126,7 +124,7 @@ def _stored(surface: Surface, history: History) -> Blueprint:
     def retrieve(response_id: str) -> Response:
         if request.args.get("stream", "").lower() in ("true", "1"):
             raise BadRequest("stream: a stored response is not streamed again", param="stream")
-        return jsonify(history.response(auth.principal(), response_id))
+        return _json(history.response(auth.principal(), response_id))
 
     @bp.delete("/v1/responses/<response_id>")
     @bp.delete("/responses/<response_id>")
@@ -160,12 +158,29 @@ def _stored(surface: Surface, history: History) -> Blueprint:
     )
     def input_items(response_id: str) -> Response:
         page = Page.of(request.args)
-        return jsonify(page.of_items(history.input_items(auth.principal(), response_id)))
+        return _json(page.of_items(history.input_items(auth.principal(), response_id)))
 
     return bp
+
+
+def _answering(reading: Reading, body: dict[str, Any], principal: Principal) -> ParsedResponse:
+    """A request whose items are held no longer than they are needed: only to be stored."""
+    parsed = reading(body, principal)
+    if parsed.body.is_stored:
+        return replace(parsed, earlier=[])
+    fields = parsed.body.model_copy(update={"input": None})
+    return replace(parsed, earlier=[], items=[], body=fields)
 
 
 def _summarizing(reading: Reading, body: dict[str, Any], principal: Principal) -> ParsedResponse:
     """A request whose answer is the summary of all its items."""
     parsed = reading({**body, "stream": False, "store": False}, principal)
     return replace(parsed, chat=compaction.asking(parsed.chat))
+
+
+def _json(value: object) -> Response:
+    """An answer that may hold large files, which are written piece by piece."""
+    length, pieces = large_values.encoded(value)
+    response = Response(pieces, mimetype="application/json")
+    response.content_length = length
+    return response

@@ -5,14 +5,18 @@ All of it is encrypted, and only the API key that has made a response finds it.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gbproxy.api.openai.responses import item_ids
+from gbproxy.api.openai.responses import item_ids, large_values
 from gbproxy.api.openai.responses.body import Item
-from gbproxy.domain import jsontext
+from gbproxy.api.openai.responses.image_tool import CALL
+from gbproxy.domain import base64_pieces, jsontext
+from gbproxy.domain.inline_file import InlineFile
 from gbproxy.domain.principal import Principal
+from gbproxy.domain.slices import Work
 from gbproxy.errors import NotFound, PreviousResponseNotFound, StorageUnavailable
 from gbproxy.storage.responses import ResponseRows
 from gbproxy.web.body import run_in_thread
@@ -39,7 +43,7 @@ class History:
         knows half of a conversation would be a wrong one.
         """
         chain = self._rows.chain(principal.key_digest, response_id)
-        contents = [self._opened(sealed) for sealed in chain]
+        contents = [self._opened(*each) for each in chain]
         if not contents or None in contents:
             raise PreviousResponseNotFound(response_id)
         return [
@@ -67,13 +71,17 @@ class History:
 
     def input_items(self, principal: Principal, response_id: str) -> list[Item]:
         """The items that the response answers, those of the responses before it included, the
-        oldest first. Raises NotFound.
+        oldest first. Raises NotFound, also where one of those before it is gone: a list with a
+        hole would look like a whole one.
         """
         answered = len(self.response(principal, response_id)["output"])
         try:
             items = self.items(principal, response_id)
         except PreviousResponseNotFound:
-            raise _no_such(response_id) from None
+            raise NotFound(
+                f"the response {response_id[:100]!r} is there, but not all of those before it (any"
+                " more): what it answers cannot be listed as a whole"
+            ) from None
         return items[: len(items) - answered]
 
     def remove(self, principal: Principal, response_id: str) -> None:
@@ -85,29 +93,88 @@ class History:
         """Store a response that has ended; its input items get the ids under which they are listed.
         False: the database is away, and the response is answered all the same.
         """
-        content = {"input": item_ids.with_ids(parsed.items, token), "response": response}
-        encoded = jsontext.encode_bytes(content)
+        content = {
+            "input": item_ids.with_ids(parsed.items, token),
+            "response": {**response, "output": list(map(_as_file, response["output"]))},
+        }
         try:
-            self._rows.add(
-                parsed.chat.key_digest,
-                response["id"],
-                parsed.body.previous_response_id,
-                _aside(encoded, lambda: self._rows.seal(encoded)),
-            )
+            self._store(parsed, response["id"], content)
         except StorageUnavailable as error:
             log.warning("response.not_stored", extra={"code": error.code})
             return False
         return True
 
-    def _content(self, principal: Principal, response_id: str) -> Any:
-        return self._opened(self._rows.get(principal.key_digest, response_id))
+    def _store(self, parsed: ParsedResponse, id_: str, content: dict[str, Any]) -> None:
+        """The row first: a large value without one would stay. Until all of them are in, the
+        response is one that is not there.
+        """
+        with Work() as work:
+            small, large = large_values.taken_out(content, work.rest)
+            small["large"] = [each.described() for each in large]
+            head = jsontext.encode_bytes(small)
+            beside = [each.content for each in large]
+            if len(head) >= _LARGE_BYTES:
+                beside.append(head)
+                head = jsontext.encode_bytes({"at": sum(map(len, beside[:-1])), "size": len(head)})
+            work.rest()
+            size = sum(map(len, beside))
+            self._rows.add(
+                parsed.chat.key_digest,
+                id_,
+                parsed.body.previous_response_id,
+                self._rows.seal(head),
+                beside_bytes=size,
+            )
+            at = 0
+            for each in beside:
+                for _ in self._rows.add_beside(id_, each, at):
+                    work.rest()
+                at += len(each)
 
-    def _opened(self, sealed: bytes | None) -> Any:
-        """None for none, and for one under a key that is not known any more."""
-        if sealed is None:
+    def _content(self, principal: Principal, response_id: str) -> Any:
+        sealed = self._rows.get(principal.key_digest, response_id)
+        return None if sealed is None else self._opened(response_id, sealed)
+
+    def _opened(self, id_: str, sealed: bytes) -> Any:
+        """None for one under a key that is not known any more, and for one whose large values are
+        not all there.
+        """
+        # Rows of earlier versions hold all that is large themselves.
+        opened = _aside(sealed, lambda: self._rows.open(sealed))
+        if opened is None:
             return None
-        content = _aside(sealed, lambda: self._rows.open(sealed))
-        return None if content is None else jsontext.decode_bytes(content)
+        with Work() as work:
+            content = jsontext.decode_bytes(opened)
+            if "at" in content:
+                whole = self._read(id_, content["at"], content["size"], work)
+                if whole is None:
+                    return None
+                content = jsontext.decode_bytes(whole)
+            at = 0
+            for described in content.get("large", ()):
+                value = self._read(id_, at, described["size"], work)
+                if value is None:
+                    return None
+                large_values.put_back(content, described, value)
+                at += len(value)
+        return content
+
+    def _read(self, id_: str, at: int, size: int, work: Work) -> bytes | None:
+        """A value that stands beside a response."""
+        found = io.BytesIO()
+        for piece in self._rows.beside(id_, at, size):
+            found.write(piece)
+            work.rest()
+        return found.getvalue() if found.tell() == size else None  # which is no copy
+
+
+def _as_file(item: Item) -> Item:
+    """A picture that the model has made, as its bytes."""
+    if item["type"] != CALL or not item.get("result"):
+        return item
+    with Work() as work:
+        content = base64_pieces.decode(item["result"], 0, work.rest)
+    return {**item, "result": InlineFile("", content)}
 
 
 def _aside(data: bytes, work: Callable[[], T]) -> T:

@@ -6,11 +6,10 @@ reads of a stream whose request ends with a `compaction_trigger`.
 
 from __future__ import annotations
 
-from gbproxy.api.openai.responses import compaction, item_ids, resource
+from gbproxy.api.openai.responses import compaction, item_ids, large_values, resource
 from gbproxy.api.openai.responses.body import Item
 from gbproxy.api.openai.responses.encoder import Keep, ResponseEncoder
 from gbproxy.api.openai.responses.request import ParsedResponse
-from gbproxy.domain import jsontext
 from gbproxy.domain.events import Answer, FinishReason
 from gbproxy.errors import UpstreamError
 
@@ -22,7 +21,7 @@ class SummaryEncoder(ResponseEncoder):
         items = item_ids.with_ids([*self._parsed.earlier, *self._parsed.items], self._token)
         said = [each for each in items if each["type"] == "message" and each.get("role") == "user"]
         reason = answer.finish_reason
-        return jsontext.encode_bytes(
+        _, pieces = large_values.encoded(
             {
                 "id": item_ids.response_id(self._token),
                 "object": "response.compaction",
@@ -31,6 +30,7 @@ class SummaryEncoder(ResponseEncoder):
                 "usage": resource.rendered_usage(answer.usage),
             }
         )
+        return b"".join(pieces)
 
 
 class SummaryStreamEncoder(ResponseEncoder):

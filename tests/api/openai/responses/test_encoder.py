@@ -18,6 +18,7 @@ from gbproxy.domain.events import (
     ChatEvent,
     Citation,
     Done,
+    FileOutput,
     Refusal,
     Started,
     TextDelta,
@@ -32,9 +33,11 @@ from gbproxy.errors import (
     ContextLengthExceeded,
     GatewayError,
     QuotaExhausted,
+    StructuredOutputInvalid,
     UpstreamBroken,
     UpstreamError,
 )
+from gbproxy.simulator.widget.files import picture
 from tests.support.responses import (
     Events,
     chat_of,
@@ -61,6 +64,15 @@ REASONING = [
     "reasoning_summary_text.delta",
     "reasoning_summary_text.done",
     "reasoning_summary_part.done",
+    "output_item.done",
+]
+
+CITED = [*MESSAGE[:3], "output_text.annotation.added", *MESSAGE[3:]]
+SEARCHED = [
+    "output_item.added",
+    "web_search_call.in_progress",
+    "web_search_call.searching",
+    "web_search_call.completed",
     "output_item.done",
 ]
 
@@ -105,6 +117,7 @@ def without_ids(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
 PATCH = {"type": "custom", "name": "apply_patch"}
+SEALED = ["reasoning.encrypted_content"]
 AGENTS = {"type": "namespace", "name": "agents", "description": "Agents", "tools": [
     {"type": "function", "name": "spawn", "parameters": {"type": "object"}},
 ]}  # fmt: skip
@@ -125,6 +138,7 @@ EDITED = (
     ToolCallDelta(0, '{"type":"delete_file","path":"a"}'),
 )
 SOURCE = Citation(0, 2, "https://example.org/a", "A")
+SEARCH = {"type": "web_search"}
 
 
 @pytest.mark.parametrize(
@@ -141,8 +155,15 @@ SOURCE = Citation(0, 2, "https://example.org/a", "A")
         (EDITED, {"tools": [{"type": "apply_patch"}]}, ["output_item.added", "output_item.done"]),
         (
             (TextDelta("Tea"), SOURCE, Citation(0, 3, "")),
-            {"tools": [{"type": "web_search"}]},
-            [*MESSAGE[:3], "output_text.annotation.added", *MESSAGE[3:]],
+            {"tools": [SEARCH]},
+            [*CITED, *SEARCHED],
+        ),
+        ((TextDelta("Tea"), SOURCE), {}, CITED),
+        ((TextDelta("Tea"), Citation(0, 3, "")), {"tools": [SEARCH]}, MESSAGE),
+        (
+            (TextDelta("Tea"), SOURCE, *CALL),
+            {"tools": [SEARCH, WEATHER]},
+            [*CITED, *call("function_call_arguments"), *SEARCHED],
         ),
         (
             (Refusal("No.", is_content=False),),
@@ -256,6 +277,60 @@ def test_a_stream_that_breaks_ends_with_a_failed_response(
     assert (failed["status"], failed["error"]["code"]) == ("failed", code)
     assert failed["error"]["message"] == error.message
     assert [item["status"] for item in failed["output"]] == ["incomplete"] * begun
+    assert [item["content"][0]["text"] for item in failed["output"]] == ["Hel"] * begun
+
+
+@pytest.mark.parametrize(
+    ("events", "kept"),
+    [
+        ((ThoughtDelta("Hm"),), {"summary": [{"type": "summary_text", "text": "Hm"}]}),
+        (
+            (ToolCallStarted(0, "call_1", "get_weather"), ToolCallDelta(0, '{"ci')),
+            {"arguments": '{"ci'},
+        ),
+    ],
+)
+def test_what_a_broken_stream_has_begun_is_closed(
+    events: tuple[ChatEvent, ...], kept: dict[str, Any]
+) -> None:
+    encoder = ResponseEncoder(parsed({"input": "Hi", "tools": [WEATHER]}), Kept())
+    written = b"".join(map(encoder.feed, (Started(MODEL), *events)))
+
+    found = events_of(written + encoder.error(UpstreamBroken("It broke.")))
+
+    check_order(found)
+    [item] = found[-1]["response"]["output"]
+    assert item["status"] == "incomplete"
+    assert {name: item[name] for name in kept} == kept
+
+
+def test_half_a_call_of_which_nothing_was_told_is_left_out_of_a_broken_stream() -> None:
+    encoder = ResponseEncoder(parsed({"input": "Hi", "tools": [{"type": "shell"}]}), Kept())
+    events = (Started(MODEL), ToolCallStarted(0, "call_1", "shell"), ToolCallDelta(0, '{"comm'))
+    written = b"".join(map(encoder.feed, events))
+
+    found = events_of(written + encoder.error(UpstreamBroken("It broke.")))
+
+    check_order(found)
+    assert found[-1]["response"]["output"] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "param"),
+    [
+        (StructuredOutputInvalid("No.", param="response_format"), "text.format"),
+        (ContextLengthExceeded("Too long.", param="messages"), "input"),
+        (UpstreamBroken("It broke."), None),
+    ],
+)
+def test_a_failed_response_names_the_field_as_this_api_does(
+    error: GatewayError, param: str | None
+) -> None:
+    encoder = ResponseEncoder(parsed({"input": "Hi"}), Kept())
+
+    [failed] = [e["response"] for e in events_of(encoder.error(error)) if "failed" in e["type"]]
+
+    assert failed["error"]["param"] == param
 
 
 def test_a_response_tells_what_was_asked_for_and_what_it_took() -> None:
@@ -282,13 +357,32 @@ def test_a_response_tells_what_was_asked_for_and_what_it_took() -> None:
 
 def test_thoughts_are_sealed_for_those_who_send_them_back() -> None:
     [open_, _] = output(ThoughtDelta("Hm"), TextDelta("Hello"))
-    [sealed, _] = output(
-        ThoughtDelta("Hm"), TextDelta("Hello"), include=["reasoning.encrypted_content"]
-    )
+    [sealed, _] = output(ThoughtDelta("Hm"), TextDelta("Hello"), include=SEALED)
 
     assert "encrypted_content" not in open_
     assert sealed["summary"] == [{"type": "summary_text", "text": "Hm"}]
     assert sealed["encrypted_content"]
+
+
+@pytest.mark.parametrize("events", [(TextDelta("Hello"),), CALL, ()])
+def test_thoughts_that_nobody_asks_to_see_are_sealed_all_the_same(
+    events: tuple[ChatEvent, ...],
+) -> None:
+    told = streamed(*events, tools=[WEATHER], include=SEALED)[-1]["response"]["output"]
+    whole_ = whole(*events, tools=[WEATHER], include=SEALED)["output"]
+
+    assert without_ids(told)[1:] == without_ids(whole_)[1:]
+    for thought, answered in (told, whole_):
+        assert (thought["type"], thought["summary"]) == ("reasoning", [])
+        assert thought["id"].startswith("rs_")
+        assert thought["encrypted_content"]
+        assert answered["type"] in ("message", "function_call")
+
+
+def test_thoughts_that_are_to_be_seen_and_that_nobody_had_are_no_item() -> None:
+    [message] = output(TextDelta("Hello"), include=SEALED, reasoning={"summary": "auto"})
+
+    assert message["type"] == "message"
 
 
 def test_a_response_is_kept_once_it_has_ended_unless_it_must_not_be() -> None:
@@ -330,3 +424,81 @@ def test_no_summary_is_no_success(answer: Answer) -> None:
 
     with pytest.raises(UpstreamError):
         encoder.whole(answer)
+
+
+def test_a_search_tells_its_pages_to_those_who_want_them() -> None:
+    events = (TextDelta("Tea"), SOURCE, Citation(2, 3, "https://example.org/b"), SOURCE)
+    wanted = ["web_search_call.action.sources"]
+
+    _, silent = output(*events, tools=[SEARCH])
+    _, told = output(*events, tools=[SEARCH], include=wanted)
+
+    assert (silent["type"], silent["status"]) == ("web_search_call", "completed")
+    assert silent["id"].startswith("ws_")
+    assert silent["action"] == {"type": "search", "query": ""}
+    assert told["action"]["sources"] == [
+        {"type": "url", "url": "https://example.org/a"},
+        {"type": "url", "url": "https://example.org/b"},
+    ]
+    assert parsed({"input": "Hi", "include": wanted}).ignored == ()
+
+
+def test_a_search_that_was_done_is_whole_in_an_answer_that_is_not() -> None:
+    message, search = output(TextDelta("Te"), SOURCE, tools=[SEARCH], reason="length")
+
+    assert (message["status"], search["status"]) == ("incomplete", "completed")
+
+
+def test_a_picture_is_an_item_behind_the_text() -> None:
+    asked = parsed({"input": "A fox", "tools": [{"type": "image_generation", "size": "1024x1024"}]})
+    file = FileOutput("image/png", "f1", "fox.png", b"png bytes")
+    events = (Started(MODEL), TextDelta("Here."), file, USAGE, Done())
+
+    encoder = ResponseEncoder(asked, Kept())
+    streamed = events_of(b"".join(map(encoder.feed, events)))
+    whole = json.loads(ResponseEncoder(asked, Kept()).whole(collect(each for each in events)))
+
+    check_order(streamed)
+    check_response(whole)
+    assert kinds(streamed)[2:-1] == [
+        *MESSAGE,
+        "output_item.added",
+        "image_generation_call.in_progress",
+        "image_generation_call.generating",
+        "image_generation_call.completed",
+        "output_item.done",
+    ]
+    assert streamed[-6]["item"]["result"] is None
+    for response in (streamed[-1]["response"], whole):
+        said, made = response["output"]
+        assert said["content"][0]["text"] == "Here."
+        assert made.pop("id").startswith("ig_")
+        assert made == {
+            "type": "image_generation_call",
+            "status": "completed",
+            "result": "cG5nIGJ5dGVz",
+            "output_format": "png",
+        }
+
+
+def test_a_picture_has_the_size_and_format_that_came() -> None:
+    tool = {"type": "image_generation", "size": "1024x1024", "quality": "high"}
+    file = FileOutput("image/webp", "f1", "fox.webp", picture(side=64))
+
+    [made] = output(file, tools=[tool])
+
+    assert {"size", "quality", "output_format"} & made.keys() == {"size", "output_format"}
+    assert (made["size"], made["output_format"]) == ("64x64", "png")
+
+
+def test_a_picture_whose_bytes_are_not_to_be_had_is_a_link() -> None:
+    link = FileOutput("image/png", "f1", url="https://ai.example/media/t")
+    for tools, text in (
+        ([{"type": "image_generation"}], "![image](https://ai.example/media/t)\n"),
+        ([], ""),  # it stands in the text, which the gateway has made
+    ):
+        encoder = ResponseEncoder(parsed({"input": "A fox", "tools": tools}), Kept())
+        streamed = events_of(b"".join(map(encoder.feed, (Started(MODEL), link, USAGE, Done()))))
+        check_order(streamed)
+        [said] = streamed[-1]["response"]["output"]
+        assert "".join(part["text"] for part in said["content"]) == text

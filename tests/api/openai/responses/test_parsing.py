@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from gbproxy.api.openai.responses.compaction import sealed
+from gbproxy.api.openai.responses.image_tool import AS_ITEMS
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import Message, TextPart, ToolCallPart, ToolResultPart
+from gbproxy.domain.media import IN_TEXT
 from gbproxy.domain.response_format import JSON_OBJECT, ResponseFormat
-from gbproxy.domain.tools import CustomTool, FunctionTool, Grammar, ToolChoice
+from gbproxy.domain.tools import NO_TOOLS, CustomTool, FunctionTool, Grammar, ToolChoice
 from gbproxy.errors import BadRequest, NotFound, RequestTooLarge
 from tests.support.responses import chat_of, parsed
 
@@ -128,6 +130,7 @@ def test_items_that_only_openai_can_make_are_left_out_and_named() -> None:
             "input": [
                 HI,
                 {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+                {"type": "file_search_call", "id": "fs_1", "status": "completed"},
                 {"type": "image_generation_call", "id": "ig_1", "result": "…"},
                 {"type": "Kind of\r\nnonsense"},
                 {"role": "assistant", "content": "A"},
@@ -136,7 +139,7 @@ def test_items_that_only_openai_can_make_are_left_out_and_named() -> None:
     )
 
     assert texts(*found.chat.messages) == [("user", ["Hi"]), ("assistant", ["A"])]
-    assert found.ignored == ("input.web_search_call", "input.image_generation_call", "input.type")
+    assert found.ignored == ("input.file_search_call", "input.image_generation_call", "input.type")
 
 
 def test_earlier_responses_come_first_and_items_of_theirs_may_be_referred_to() -> None:
@@ -193,7 +196,7 @@ def test_tools_of_the_client_are_declared_and_others_left_out_and_named() -> Non
         "apply_patch", "Patch", Grammar("lark", "start: /.+/")
     )
     assert isinstance(declared["agents.tell"], CustomTool)
-    assert found.ignored == ("tools.mcp", "tools.image_generation", "tools.web_search")
+    assert found.ignored == ("tools.mcp", "tools.web_search", "tools.image_generation")
     assert not found.chat.web_search
 
 
@@ -238,6 +241,75 @@ def test_what_may_be_called(
     assert (chat.tools.choice, chat.web_search) == (expected, search)
 
 
+DRAW = {"type": "image_generation"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "as_items", "makes"),
+    [
+        (None, True, False),
+        ("auto", True, False),
+        ("none", False, False),
+        ("required", True, True),
+        (DRAW, True, True),
+        ({"type": "allowed_tools", "mode": "auto", "tools": [DRAW]}, True, False),
+        ({"type": "allowed_tools", "mode": "required", "tools": [DRAW]}, True, True),
+    ],
+)
+def test_pictures_may_be_asked_for(choice: Any, as_items: bool, makes: bool) -> None:
+    found = parsed({"input": "A fox", "tools": [DRAW], "tool_choice": choice})
+
+    assert found.chat.media == (AS_ITEMS if as_items else IN_TEXT)
+    assert (found.chat.makes_image, found.chat.tools, found.ignored) == (makes, NO_TOOLS, ())
+
+
+def test_a_picture_that_is_chosen_goes_before_the_clients_tools() -> None:
+    chosen = parsed({"input": "A fox", "tools": [WEATHER, DRAW], "tool_choice": DRAW})
+    left_out = parsed({"input": "A fox", "tools": [WEATHER, DRAW]})
+
+    assert (chosen.chat.makes_image, chosen.chat.tools) == (True, NO_TOOLS)
+    assert (left_out.chat.media, left_out.ignored) == (IN_TEXT, ("tools.image_generation",))
+
+
+def test_what_is_wished_of_pictures_is_an_instruction() -> None:
+    tool = {
+        **DRAW,
+        "size": "16:9",
+        "quality": "auto",
+        "background": "opaque",
+        "output_format": "png",
+        "partial_images": 2,
+    }
+
+    found = parsed({"input": "A fox", "instructions": "Hm.", "tools": [tool]})
+
+    assert texts(*found.chat.messages) == [
+        ("system", ["Hm."]),
+        (
+            "system",
+            [
+                "The picture is to be of the aspect ratio 16:9, on an opaque background, in the"
+                " file format PNG."
+            ],
+        ),
+        ("user", ["A fox"]),
+    ]
+    assert found.ignored == ("tools.image_generation.partial_images",)
+
+
+def test_a_picture_of_the_models_is_kept_for_other_sessions() -> None:
+    made = {"type": "image_generation_call", "id": "ig_1", "result": PICTURE.partition(",")[2]}
+
+    whole = parsed({"input": [HI, made, HI]})
+    named = parsed({"input": [HI, {"type": "image_generation_call", "id": "ig_1"}, HI]}, [made])
+
+    for found in (whole, named):
+        [picture] = found.chat.messages[1].parts
+        assert isinstance(picture, Attachment)
+        assert picture.content == PIXEL
+        assert found.ignored == ()
+
+
 def test_what_has_no_effect_is_named() -> None:
     found = parsed(
         {
@@ -249,7 +321,9 @@ def test_what_has_no_effect_is_named() -> None:
             "stream_options": {"include_obfuscation": True},
             "reasoning": {"effort": "low", "summary": "auto"},
             "text": {"verbosity": "low"},
+            "include": ["reasoning.encrypted_content", "message.output_text.logprobs", "\r\n"],
             "tools": [{"type": "web_search", "search_context_size": "low"}],
+            "tool_choice": {"type": "web_search"},
             "unheard_of": 1,
         }
     )
@@ -261,7 +335,10 @@ def test_what_has_no_effect_is_named() -> None:
         "stream_options.include_obfuscation",
         "reasoning.effort",
         "text.verbosity",
+        "include.message.output_text.logprobs",
+        "include",
         "tools.web_search.search_context_size",
+        "tool_choice",
     )
     assert found.chat.show_thoughts is True
     assert parsed({"input": "Hi"}).chat.show_thoughts is None
@@ -315,17 +392,29 @@ def test_the_form_of_the_text(form: dict[str, Any], expected: ResponseFormat | N
         ({"input": "Hi", "conversation": "conv_1"}, "conversation"),
         ({"input": "Hi", "prompt": {"id": "p"}}, "prompt"),
         ({"input": "Hi", "stream": "yes"}, "stream"),
+        ({"input": "Hi", "metadata": "mine"}, "metadata"),
+        ({"input": "Hi", "metadata": []}, "metadata"),
         ({"input": "Hi", "max_output_tokens": 0}, "max_output_tokens"),
         ({"input": "Hi", "max_output_tokens": 1.5}, "max_output_tokens"),
         ({"input": "Hi", "tools": {}}, "tools"),
         ({"input": "Hi", "tools": [{"type": "function"}]}, "tools[0].function"),
         ({"input": "Hi", "tools": [{"type": "namespace", "name": "n"}]}, "tools[0].tools"),
         ({"input": "Hi", "tools": [{"type": 1}]}, "tools[0].type"),
+        ({"input": "Hi", "tools": [{"type": ["function"]}]}, "tools[0].type"),
+        ({"input": "Hi", "tools": [{"type": {}}]}, "tools[0].type"),
+        ({"input": "Hi", "tools": [WEATHER], "tool_choice": {"type": []}}, "tool_choice"),
+        ({"input": "Hi", "tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": {}}]}}, "tool_choice.tools[0].type"),
+        ({"input": "Hi", "tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "x" * 9_000}]}}, "tool_choice.tools[0].type"),
         ({"input": "Hi", "tools": [{**AGENTS, "tools": [{"type": "function"}]}]}, "tools[0].tools[0].name"),
         ({"input": "Hi", "tools": [{**PATCH, "format": {"type": "x"}}]}, "tools[0].format.type"),
         ({"input": "Hi", "tools": [{"type": "mcp"}], "tool_choice": "required"}, "tool_choice"),
         ({"input": "Hi", "tools": [WEATHER], "tool_choice": {"type": "mcp"}}, "tool_choice"),
         ({"input": "Hi", "tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ({"input": "Hi", "tool_choice": {"type": "image_generation"}}, "tool_choice"),
+        ({"input": "Hi", "tools": [{**DRAW, "size": "big"}]}, "tools[0].size"),
+        ({"input": "Hi", "tools": [{**DRAW, "quality": 1}]}, "tools[0].quality"),
+        ({"input": "Hi", "tools": [{**DRAW, "quality": "ultra"}]}, "tools[0].quality"),
+        ({"input": "Hi", "tools": [{**DRAW, "output_format": "tiff"}]}, "tools[0].output_format"),
         ({"input": "Hi", "tools": [WEATHER], "tool_choice": {"type": "namespace", "name": "x"}}, "tool_choice"),
         ({"input": "Hi", "text": {"format": {"type": "xml"}}}, "text.format.type"),
         ({"input": "Hi", "text": {"format": {"type": "json_schema", "schema": 1}}}, "text.format.schema"),
@@ -360,3 +449,13 @@ def test_too_many_items_are_refused_at_once() -> None:
         with pytest.raises(BadRequest) as refused:
             parsed({"input": "Hi", name: [{}] * 20_000})
         assert refused.value.param == name
+
+
+def test_a_namespace_may_not_hold_more_tools_than_a_request() -> None:
+    tools = [{"type": "function", "name": f"f{i}"} for i in range(2_001)]
+    halves = [{"type": "namespace", "name": n, "tools": tools[:1_001]} for n in "ab"]
+
+    for namespaces in ([{**AGENTS, "tools": tools}], halves):
+        with pytest.raises(BadRequest, match="at most 2000") as refused:
+            parsed({"input": "Hi", "tools": namespaces})
+        assert str(refused.value.param).startswith("tools[")
