@@ -9,7 +9,7 @@ from contextlib import suppress
 from gbproxy.account_admin.views import AccountStore, CredentialStatus
 from gbproxy.accounts.health import AccountHealth, HealthState
 from gbproxy.accounts.pool import Pool
-from gbproxy.domain.account import Account
+from gbproxy.domain.account import Account, CredentialMoments
 from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 from gbproxy.storage.account_health import AccountUse, CheckResult, Status
 
@@ -41,9 +41,12 @@ class CredentialChecks:
             log.info("account.probed", extra={"account": account.id, "code": None, "said": None})
 
     def probe(self, account: Account) -> None:
-        """Ask the upstream whether the credential is good, and store the result. Raises as `probe`
-        of the port `Upstream`.
+        """Ask the upstream whether the credential is good, and store the time and the result.
+        Raises as `probe` of the port `Upstream`.
         """
+        with suppress(StorageUnavailable):
+            # First: no other worker is to ask while we do.
+            self._store.times.note_probe(account.account_key)
         try:
             self._ask_upstream(account)
         except GatewayError as error:
@@ -69,6 +72,30 @@ class CredentialChecks:
             )
             for account in accounts
         ]
+
+    def moments(self, accounts: Iterable[Account]) -> dict[str, CredentialMoments]:
+        """By account id, how old each credential is and when it was checked last. Raises
+        StorageUnavailable.
+        """
+        results, sign_ins = self._store.checks.read(), self._store.checks.sign_ins()
+        times = self._store.times.read()
+        found = {}
+        for account in accounts:
+            credential, given = account.fingerprint(), times.get(account.account_key)
+            known = (results.get(account.id), sign_ins.get(account.account_key))
+            checked = [each.at for each in known if each and each.credential == credential]
+            found[account.id] = CredentialMoments(
+                given.fresh_at if given is not None and given.is_of(account) else None,
+                max(checked, default=None),
+            )
+        return found
+
+    def known_moments(self, accounts: Iterable[Account]) -> dict[str, CredentialMoments]:
+        """As `moments`; nothing while the database is away."""
+        try:
+            return self.moments(accounts)
+        except StorageUnavailable:
+            return {}
 
     def _store_result(self, account: Account, error: GatewayError | None) -> None:
         refused = isinstance(error, CredentialRefused)

@@ -9,7 +9,8 @@ from typing import Literal
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import Account
-from gbproxy.domain.models import NOTHING_SAID, Catalogue, Model, Tool
+from gbproxy.domain.catalogue import Catalogue
+from gbproxy.domain.models import NOTHING_SAID, Model, Tool
 
 State = Literal[
     "automatic",  # the upstream's own choice, which needs no id

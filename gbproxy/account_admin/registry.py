@@ -7,9 +7,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from gbproxy.account_admin.account_input import AccountInput
+from gbproxy.account_admin.account_input import AccountBody, AccountInput
 from gbproxy.account_admin.credential_checks import CredentialChecks
 from gbproxy.account_admin.views import (
     AccountRecord,
@@ -20,7 +21,8 @@ from gbproxy.account_admin.views import (
 )
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
-from gbproxy.errors import Conflict, NotFound
+from gbproxy.errors import Conflict, NotFound, StorageUnavailable
+from gbproxy.observability import audit
 from gbproxy.storage.accounts import NameTaken, StoredAccount
 
 log = logging.getLogger(__name__)
@@ -60,9 +62,11 @@ class AccountRegistry:
         views = {view.id: view for view in self._pool.snapshot()}
         uses = self._store.health.uses()
         elsewhere = self._store.workers.in_flight_elsewhere()
+        entries = self._configured()
+        moments = self._checks.moments(entry.account for entry in entries.values())
         return [
-            record(entry, views.get(id_), uses.get(id_), elsewhere.get(id_, 0))
-            for id_, entry in self._configured().items()
+            record(entry, views.get(id_), uses.get(id_), elsewhere.get(id_, 0), moments[id_])
+            for id_, entry in entries.items()
         ]
 
     def get(self, account_id: str) -> AccountRecord:
@@ -96,7 +100,8 @@ class AccountRegistry:
             stored = self._store.stored.add(read.account(""), is_active=read.is_active is not False)
         except NameTaken:
             raise _taken() from None
-        return self._done("added", stored.account.id)
+        self._note_given(stored.account)
+        return self._done("added", stored.account.id, given)
 
     def try_add(self, given: Mapping[str, object]) -> None:
         """Raise what `add` would, and store nothing."""
@@ -129,7 +134,7 @@ class AccountRegistry:
             raise _of_environment()
         if read.is_active is not None:
             self._store.overrides.enable(account_id, read.is_active)
-        return self._done("changed", account_id)
+        return self._done("changed", account_id, given)
 
     def remove(self, account_id: str) -> None:
         """Delete the account and all that is stored of it; running answers go on.
@@ -145,6 +150,7 @@ class AccountRegistry:
         if not self._store.stored.remove(account_id):
             raise _unknown()
         log.info("account.changed", extra={"account": account_id, "action": "removed"})
+        audit.did("account.removed", account_id)
         if entry is not None:
             self._on_removed(entry.account)
         self.pull_changes()
@@ -156,6 +162,7 @@ class AccountRegistry:
         self._sync()
         self._forget(self._pooled(account_id))
         self._pool.clear_cooldown(account_id)
+        audit.did("account.cooldown_cleared", account_id)
         return self.get(account_id)
 
     # Credentials
@@ -172,6 +179,7 @@ class AccountRegistry:
         found = next((status for status in self.checks() if status.id == account_id), None)
         if found is None:  # it was removed meanwhile
             raise _unknown()
+        audit.did("account.checked", account_id, status=found.status)
         return found
 
     def checks(self) -> Sequence[CredentialStatus]:
@@ -203,10 +211,21 @@ class AccountRegistry:
             raise _taken() from None
         if changed is None:
             raise _unknown()
-        return self._done("changed", account_id)
+        if not changed.account.credential.is_same_sign_in(entry.account.credential):
+            self._pool.forget_error(account_id)
+            self._note_given(changed.account)
+        return self._done("changed", account_id, given)
 
-    def _done(self, action: str, account_id: str) -> AccountRecord:
+    def _note_given(self, account: Account) -> None:
+        with suppress(StorageUnavailable):  # then the scheduled checks do it, some seconds later
+            self._store.times.note(account)
+
+    def _done(self, action: str, account_id: str, given: Mapping[str, object]) -> AccountRecord:
         log.info("account.changed", extra={"account": account_id, "action": action})
+        # Their names alone: nearly every value is a secret.
+        fields = [name for name in AccountBody.model_fields if name in given]
+        switched = {"is_active": given["is_active"]} if "is_active" in given else {}
+        audit.did(f"account.{action}", account_id, fields=fields, **switched)
         return self.get(account_id)
 
     def _configured(self) -> dict[str, ConfiguredAccount]:

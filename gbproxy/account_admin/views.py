@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gbproxy.accounts.health import AccountHealth
-from gbproxy.domain.account import Account, AccountState, AccountView, QuotaClass
+from gbproxy.domain.account import (
+    Account,
+    AccountState,
+    AccountView,
+    CredentialMoments,
+    QuotaClass,
+)
 from gbproxy.storage.account_health import AccountHealthRows, AccountUse, CheckStore, Status
 from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
+from gbproxy.storage.credential_times import CredentialTimes
 from gbproxy.storage.workers import ChangeCounter, WorkerRegistry
 
 Source = Literal["env", "db"]
@@ -19,7 +26,7 @@ Source = Literal["env", "db"]
 
 @dataclass(frozen=True, slots=True)
 class AccountStore:
-    """The stores that an account's view is read from; tokens and renewed cookies are not shown."""
+    """The stores that an account's view is read from; of renewed cookies it shows the time."""
 
     stored: StoredAccounts
     overrides: EnabledOverrides
@@ -27,6 +34,7 @@ class AccountStore:
     checks: CheckStore
     health: AccountHealthRows[AccountHealth]
     workers: WorkerRegistry
+    times: CredentialTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class AccountRecord:
     down; `in_flight`: answers of all workers, at most a second old.
 
     `credential`: the values that may be shown. `created_at` is None for accounts of the
-    environment.
+    environment. `last_error_kind`: GatewayError.kind; `last_error_at`: None until it is stored.
+    `cookies_at` and `checked_at`: see `CredentialMoments`.
     """
 
     id: str
@@ -60,6 +69,10 @@ class AccountRecord:
     last_used_at: float | None
     last_error: str | None
     last_error_said: Mapping[str, Any] | None
+    last_error_kind: str | None
+    last_error_at: float | None
+    cookies_at: float | None
+    checked_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,11 @@ class CredentialStatus:
 
 
 def record(
-    entry: ConfiguredAccount, view: AccountView | None, use: AccountUse | None, elsewhere: int
+    entry: ConfiguredAccount,
+    view: AccountView | None,
+    use: AccountUse | None,
+    elsewhere: int,
+    credential_times: CredentialMoments,
 ) -> AccountRecord:
     """`view`: this worker's; `elsewhere`: how many answers the other workers run."""
     uses = [
@@ -100,4 +117,8 @@ def record(
         last_used_at=max(uses, default=None),
         last_error=last.last_error if last is not None else None,
         last_error_said=last.last_error_said if last is not None else None,
+        last_error_kind=last.last_error_kind if last is not None else None,
+        last_error_at=use.last_error_at if use is not None and use.last_error else None,
+        cookies_at=credential_times.cookies_at,
+        checked_at=credential_times.checked_at,
     )

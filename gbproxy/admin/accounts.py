@@ -7,6 +7,7 @@ Cookies go in and never come out. Times are Unix seconds.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -31,7 +32,7 @@ from gbproxy.admin.answers import (
     ImportAnswer,
 )
 from gbproxy.web.body import json_body, run_in_thread
-from gbproxy.web.operations import Operation, described
+from gbproxy.web.operations import Operation, described, told_elsewhere
 from gbproxy.web.validation import validated
 
 
@@ -120,13 +121,21 @@ def cookies_blueprint(registry: AccountRegistry) -> Blueprint:
 
 def _entry(account: AccountRecord) -> dict[str, Any]:
     fields = asdict(account)
+    del fields["last_error_kind"], fields["last_error_at"]  # the console's
     return {
         **fields.pop("credential"),
         **fields,
         "created_at": _whole(account.created_at),
         "cooling_until": {quota: math.ceil(end) for quota, end in account.cooling_until.items()},
         "last_used_at": _whole(account.last_used_at),
+        "checked_at": _whole(account.checked_at),
+        "cookies_at": _whole(account.cookies_at),
+        "cookie_age_h": _age_h(account.cookies_at),
     }
+
+
+def _age_h(since: float | None) -> float | None:
+    return None if since is None else round(max(0.0, time.time() - since) / 3600, 1)
 
 
 def _whole(moment: float | None) -> int | None:
@@ -165,6 +174,7 @@ def imports_blueprint(registry: AccountRegistry, hosts: Hosts) -> Blueprint:
             request=ImportBody,
         )
     )
+    @told_elsewhere
     def import_() -> Response:
         body = validated(ImportBody, json_body(), ImportBody.model_fields)
         dry_run = body.dry_run

@@ -10,6 +10,7 @@ from gbproxy.account_admin.import_accounts import Result
 from gbproxy.account_admin.model_reports import State
 from gbproxy.account_admin.views import Source
 from gbproxy.domain.account import AccountState, QuotaClass
+from gbproxy.settings.webhooks import WebhookKind
 from gbproxy.storage.account_health import Status
 from gbproxy.web.operations import AnswerModel
 
@@ -35,6 +36,11 @@ class AccountEntry(AnswerModel):
     last_used_at: int | None
     last_error: str | None
     last_error_said: dict[str, Any] | None = Field(description="the upstream's words")
+    checked_at: int | None = Field(description="the last check or sign-in")
+    cookies_at: int | None = Field(
+        description="when its cookies were given, or renewed by the upstream"
+    )
+    cookie_age_h: float | None = Field(description="hours since then")
 
 
 class AccountList(AnswerModel):
@@ -103,6 +109,7 @@ class KeyEntry(AnswerModel):
     rate_limit: str | None
     tokens_per_day: int | None
     concurrent_streams: int | None
+    allowed_addresses: list[str] | None
 
 
 class NewKey(KeyEntry):
@@ -125,6 +132,7 @@ class AdminModel(AnswerModel):
     upstream: str | None
     aliases: list[str]
     successor: str | None
+    fallback: str | None
     tools: list[str]
     quota: QuotaClass
     is_listed: bool
@@ -140,6 +148,62 @@ class AccountToolsOff(AnswerModel):
 class AdminModels(AnswerModel):
     models: list[AdminModel]
     accounts: list[AccountToolsOff]
+
+
+class LoggedRequestEntry(AnswerModel):
+    ended_at: int
+    request_id: str
+    key: str | None = Field(description="the key's fingerprint")
+    key_name: str | None
+    surface: str
+    model: str | None
+    account: str | None = Field(description="the account's id")
+    account_name: str | None
+    status: int
+    code: str | None = Field(description="of the error; null: it went well")
+    ttft_ms: int | None = Field(description="until the first text")
+    duration_ms: int
+    input_tokens: int | None
+    output_tokens: int | None
+    attempts: int
+    is_streamed: bool
+
+
+class RequestList(AnswerModel):
+    requests: list[LoggedRequestEntry]
+    next: str | None = Field(description="for `before`; null: there are no older ones")
+    kept_days: float = Field(description="REQUEST_LOG_DAYS; 0: there is no log")
+
+
+class AlertWebhook(AnswerModel):
+    """A webhook, without its address, which is a secret."""
+
+    kind: WebhookKind
+    host: str
+
+
+class AlertOutcome(AlertWebhook):
+    trouble: str | None = Field(description="why it was not taken; null: it was")
+
+
+class AlertTest(AnswerModel):
+    webhooks: list[AlertOutcome]
+
+
+class AlertTold(AnswerModel):
+    kind: str
+    account: str | None = Field(description="the account's name")
+    quota: str | None
+    model: str | None = Field(description="whose quota it is, where that is of one model alone")
+    title: str
+    opened_at: int
+    closed_at: int | None
+
+
+class AlertsAnswer(AnswerModel):
+    webhooks: list[AlertWebhook]
+    open: list[AlertTold]
+    over: list[AlertTold] = Field(description="of the last 30 days, each as it was told last")
 
 
 DELETED: dict[int, tuple[type[BaseModel], ...]] = {204: ()}

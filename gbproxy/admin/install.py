@@ -8,8 +8,12 @@ from werkzeug.exceptions import MethodNotAllowed
 from gbproxy.account_admin.importing import Hosts
 from gbproxy.account_admin.model_reports import ModelReports
 from gbproxy.account_admin.registry import AccountRegistry
-from gbproxy.admin import accounts, keys, models
+from gbproxy.admin import accounts, keys, models, requests
+from gbproxy.admin import alerts as alert_routes
+from gbproxy.alerts.alerts import Alerts
 from gbproxy.api_keys.registry import ApiKeys
+from gbproxy.request_log.search import RequestSearch
+from gbproxy.web import audit
 from gbproxy.web.secret_guard import SecretGuard
 
 PREFIX = "/api"
@@ -22,6 +26,8 @@ def install(
     api_keys: ApiKeys,
     model_reports: ModelReports,
     hosts: Hosts,
+    request_search: RequestSearch,
+    alerts: Alerts,
 ) -> None:
     """Give the app the routes that the key of `guard` opens."""
     for blueprint in (
@@ -30,8 +36,11 @@ def install(
         accounts.imports_blueprint(registry, hosts),
         keys.blueprint(api_keys),
         models.blueprint(model_reports),
+        requests.blueprint(request_search),
+        alert_routes.blueprint(alerts),
     ):
         blueprint.before_request(guard.check)
+        audit.install(blueprint)
         app.register_blueprint(blueprint)
     _guard_other_methods(app, guard)
 

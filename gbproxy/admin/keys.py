@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from gbproxy.admin.answers import DELETED, TAG, KeyList, NewKey
+from gbproxy.admin.answers import DELETED, TAG, KeyEntry, KeyList, NewKey
 from gbproxy.api_keys.key_input import KeyInput
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.domain.principal import ApiKey
@@ -36,6 +36,19 @@ def blueprint(api_keys: ApiKeys) -> Blueprint:
         made, key = api_keys.create(json_body())
         return jsonify({**entry(made), "key": key}), 201
 
+    @bp.patch("/<key_id>")
+    @described(
+        Operation(
+            tag=TAG,
+            summary="Change a client key",
+            answers={200: (KeyEntry,)},
+            request=KeyInput,
+            is_partial=True,
+        )
+    )
+    def change(key_id: str) -> Response:
+        return jsonify(entry(api_keys.change(key_id, json_body())))
+
     @bp.delete("/<key_id>")
     @described(Operation(tag=TAG, summary="Revoke a client key", answers=DELETED))
     def revoke(key_id: str) -> ResponseReturnValue:
@@ -46,15 +59,16 @@ def blueprint(api_keys: ApiKeys) -> Blueprint:
 
 
 def entry(key: ApiKey) -> dict[str, Any]:
-    allowed = key.policy
+    policy, addresses = key.policy, key.policy.allowed_addresses
     return {
         "id": key.id,
         "name": key.name,
         "fingerprint": key.fingerprint,
         "created_at": int(key.created_at),
         "expires_at": None if key.expires_at is None else math.ceil(key.expires_at),
-        "models": None if allowed.models is None else sorted(allowed.models),
-        "rate_limit": None if allowed.rate_limit is None else str(allowed.rate_limit),
-        "tokens_per_day": allowed.tokens_per_day,
-        "concurrent_streams": allowed.concurrent_streams,
+        "models": None if policy.models is None else sorted(policy.models),
+        "rate_limit": None if policy.rate_limit is None else str(policy.rate_limit),
+        "tokens_per_day": policy.tokens_per_day,
+        "concurrent_streams": policy.concurrent_streams,
+        "allowed_addresses": None if addresses is None else [*map(str, addresses)],
     }

@@ -1,9 +1,9 @@
-"""The fields that an administrator gives to a new API key, or what is wrong with each."""
+"""The fields that an administrator gives to an API key, or what is wrong with each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,18 +16,20 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gbproxy.domain.principal import KeyPolicy, Rate, parse_rate
+from gbproxy.domain.networks import Network, parse_network
+from gbproxy.domain.principal import ApiKey, KeyPolicy, Rate, parse_rate
 from gbproxy.errors import BadRequest, ModelNotFound
 
 _MAX_TOKENS_PER_DAY = 1_000_000_000_000
 _MAX_STREAMS = 1_000_000
-_YEAR_10000 = 253_402_300_800
+_MOST_NETWORKS = 100  # each is looked at for every request
+_LATEST = 253_402_300_799.0  # 9999-12-31T23:59:59Z: whoever shows it may round it up
 _MOST_UNKNOWN = 8  # that are named
 _NOT_COUNTED = "limits need REDIS_URL, where the several workers (WEB_CONCURRENCY) count together"
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Context:
     """What the values are checked against. `model_id`: the id of a model by its name."""
 
     model_id: Callable[[str], str]
@@ -44,11 +46,11 @@ def _name(value: object) -> str:
     return value.strip()
 
 
-def _expiry(value: object, info: ValidationInfo[_Known]) -> float | None:
+def _expiry(value: object, info: ValidationInfo[_Context]) -> float | None:
     if value is None:
         return None
     expires_at = _instant(value)
-    if not info.context.now < expires_at < _YEAR_10000:
+    if not info.context.now < expires_at <= _LATEST:
         raise ValueError("must lie in the future")
     return expires_at
 
@@ -66,7 +68,7 @@ def _instant(value: object) -> float:
     return moment.timestamp()
 
 
-def _models(value: object, info: ValidationInfo[_Known]) -> frozenset[str] | None:
+def _models(value: object, info: ValidationInfo[_Context]) -> frozenset[str] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
@@ -83,6 +85,27 @@ def _rate(value: object) -> Rate | None:
     if not isinstance(value, str):
         raise ValueError("must be a text such as 60/hour")
     return parse_rate(value)
+
+
+def _networks(value: object) -> tuple[Network, ...] | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, list)
+        or not 1 <= len(value) <= _MOST_NETWORKS
+        or not all(isinstance(text, str) for text in value)
+    ):
+        raise ValueError(
+            f"must be an array of 1 to {_MOST_NETWORKS} addresses or networks, or null for all"
+        )
+    return tuple(dict.fromkeys(map(_network, value)))
+
+
+def _network(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:64]!r} {error}") from None
 
 
 def _up_to(most: int) -> Any:
@@ -137,6 +160,19 @@ class KeyInput(BaseModel):
     ] = None
     tokens_per_day: Annotated[int | None, *_up_to(_MAX_TOKENS_PER_DAY)] = None
     concurrent_streams: Annotated[int | None, *_up_to(_MAX_STREAMS)] = None
+    allowed_addresses: Annotated[
+        tuple[Network, ...] | None,
+        PlainValidator(_networks),
+        WithJsonSchema(
+            {
+                "type": ["array", "null"],
+                "items": {"type": "string"},
+                "minItems": 1,
+                "maxItems": _MOST_NETWORKS,
+                "description": "addresses and networks such as 192.0.2.0/24; null: all",
+            }
+        ),
+    ] = None
 
     @property
     def policy(self) -> KeyPolicy:
@@ -145,6 +181,7 @@ class KeyInput(BaseModel):
             rate_limit=self.rate_limit,
             tokens_per_day=self.tokens_per_day,
             concurrent_streams=self.concurrent_streams,
+            allowed_addresses=self.allowed_addresses,
         )
 
 
@@ -152,9 +189,16 @@ FIELDS = tuple(KeyInput.model_fields)
 
 
 def parse(
-    given: Mapping[str, object], model_id: Callable[[str], str], now: float, *, can_limit: bool
+    given: Mapping[str, object],
+    model_id: Callable[[str], str],
+    now: float,
+    *,
+    can_limit: bool,
+    known: ApiKey | None = None,
 ) -> KeyInput:
-    """`model_id`: the id of a model by its name; raises ModelNotFound. `now`: Unix seconds.
+    """Read the given fields over those of a known key.
+
+    `model_id`: the id of a model by its name; raises ModelNotFound. `now`: Unix seconds.
 
     Raises BadRequest, whose `param` is the first field that is wrong and whose message says what is
     wrong with each.
@@ -164,13 +208,15 @@ def parse(
         name[:64]: f"is not known; allowed: {', '.join(FIELDS)}" for name in unknown[:_MOST_UNKNOWN]
     }
     # A name that is null is missing, as nothing is there.
-    known = {name: given[name] for name in FIELDS if given.get(name) is not None}
+    values = {name: given[name] for name in FIELDS if given.get(name) is not None}
+    if known is not None and "name" not in given:
+        values["name"] = known.name
     limited: Collection[str]
     try:
-        parsed = KeyInput.model_validate(known, context=_Known(model_id, now))
+        parsed = KeyInput.model_validate(values, context=_Context(model_id, now))
     except ValidationError as error:
         wrong |= dict(_faults(error))
-        limited = known.keys() & {"rate_limit", "tokens_per_day", "concurrent_streams"}
+        limited = values.keys() & {"rate_limit", "tokens_per_day", "concurrent_streams"}
     else:
         limited = parsed.policy.limits
     if not can_limit:
@@ -178,7 +224,17 @@ def parse(
     if wrong:
         what = "; ".join(f"{name}: {fault}" for name, fault in wrong.items())
         raise BadRequest(what, param=next(iter(wrong)))
-    return parsed
+    if known is None:
+        return parsed
+    # Not checked again: what is stored may be older than today's rules, or have expired.
+    kept = {name: value for name, value in _fields(known).items() if name not in given}
+    return parsed.model_copy(update=kept)
+
+
+def _fields(key: ApiKey) -> dict[str, object]:
+    """A key's, as `KeyInput` has them."""
+    policy = {each.name: getattr(key.policy, each.name) for each in fields(KeyPolicy)}
+    return {"name": key.name, "expires_at": key.expires_at, **policy}
 
 
 def _faults(error: ValidationError) -> Iterator[tuple[str, str]]:

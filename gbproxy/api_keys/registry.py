@@ -1,4 +1,4 @@
-"""Lists, creates and revokes API keys, for administrators."""
+"""Lists, creates, changes and revokes API keys, for administrators."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from gbproxy.api_keys.key_input import parse
+from gbproxy.api_keys.key_input import FIELDS, KeyInput, parse
 from gbproxy.domain.principal import ApiKey, key_digest, new_key
 from gbproxy.errors import NotFound, StorageUnavailable
+from gbproxy.observability import audit
 from gbproxy.storage.api_keys import ApiKeyStore
 
 
 class ApiKeys:
-    """`model_id`: the id of a model by its name; raises ModelNotFound. `on_change`: called after a
-    key was created or revoked. `can_limit`: True if all workers count together. `clock`: Unix
-    seconds.
+    """`model_id`: the id of a model by its name; raises ModelNotFound. `on_change`: called after
+    each change. `can_limit`: True if all workers count together. `clock`: Unix seconds.
 
     Calls raise StorageUnavailable.
     """
@@ -47,28 +48,54 @@ class ApiKeys:
         `given`: the fields of `KeyInput`. Raises BadRequest, whose `param` is the first field that
         is wrong and whose message says what is wrong with each.
         """
-        now = self._clock()
-        fields = parse(given, self._model_id, now, can_limit=self._can_limit)
+        read = self._parsed(given)
         key = new_key()
         created = ApiKey(
             id=uuid.uuid4().hex,
-            name=fields.name,
+            name=read.name,
             digest=key_digest(key),
-            created_at=now,
-            expires_at=fields.expires_at,
-            policy=fields.policy,
+            created_at=self._clock(),
+            expires_at=read.expires_at,
+            policy=read.policy,
         )
         self._store.add(created)
+        audit.did("key.created", created.id, name=created.name, key=created.fingerprint)
         self._notify()
         return created, key
+
+    def change(self, key_id: str, given: Mapping[str, object]) -> ApiKey:
+        """Change the given fields of a key, as for `create`; with None it has none of its own. For
+        its next request, in the other workers within a second.
+
+        Raises BadRequest as `create` does, and NotFound.
+        """
+
+        # On the values as they are now: what another administrator has changed meanwhile stays.
+        def edit(key: ApiKey) -> ApiKey:
+            read = self._parsed(given, key)
+            return replace(key, name=read.name, expires_at=read.expires_at, policy=read.policy)
+
+        changed = self._store.change(key_id, edit)
+        if changed is None:
+            raise NotFound("there is no such key")
+        named = [name for name in FIELDS if name in given]
+        audit.did("key.changed", key_id, name=changed.name, key=changed.fingerprint, fields=named)
+        self._notify()
+        return changed
 
     def revoke(self, key_id: str) -> None:
         """Remove a key: refused from now on, by the other workers within a second. Its running
         requests go on. Raises NotFound.
         """
-        if not self._store.remove(key_id):
+        known = next((key for key in self._store.all() if key.id == key_id), None)
+        if known is None or not self._store.remove(key_id):
             raise NotFound("there is no such key")
+        audit.did("key.revoked", key_id, name=known.name, key=known.fingerprint)
         self._notify()
+
+    def _parsed(self, given: Mapping[str, object], known: ApiKey | None = None) -> KeyInput:
+        now, can_limit = self._clock(), self._can_limit
+        return parse(given, self._model_id, now, can_limit=can_limit, known=known)
 
     def _notify(self) -> None:
         with suppress(StorageUnavailable):  # the change is stored; workers poll for it

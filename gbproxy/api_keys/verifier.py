@@ -40,6 +40,7 @@ class KeyVerifier:
         self._monotonic = monotonic
         self._sleep = sleep
         self._stored: Mapping[bytes, ApiKey] = {}
+        self._names: Mapping[str, str] = {}  # of `_stored`, by fingerprint
         self._version: int | None = None  # of `_stored`
         self._refreshed_at = float("-inf")  # `_stored` was complete at this time
         self._lock = threading.Lock()
@@ -75,8 +76,12 @@ class KeyVerifier:
             return False
         return True
 
+    def names(self) -> Mapping[str, str]:
+        """The names of the stored keys that this worker knows, by fingerprint."""
+        return self._names
+
     def pull_changes(self) -> None:
-        """Read the keys again if a worker has created or revoked one; called twice a second.
+        """Read the keys again if a worker has changed any; called twice a second.
 
         Raises StorageUnavailable: the known keys stay valid then, also those revoked meanwhile.
         """
@@ -108,6 +113,7 @@ class KeyVerifier:
             version = self._store.version()  # first: a later change is read again
             if version != self._version:
                 self._stored = {key.digest: key for key in self._store.all()}
+                self._names = {key.fingerprint: key.name for key in self._stored.values()}
                 self._version = version
         except StorageUnavailable:
             if not self._is_stale:

@@ -10,7 +10,8 @@ from gbproxy.account_admin.model_reports import AccountModel, ModelReports
 from gbproxy.accounts.available_models import AvailableModels
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.domain.account import Account
-from gbproxy.domain.models import AccountCapabilities, Catalogue
+from gbproxy.domain.catalogue import Catalogue
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.errors import StorageUnavailable
 from tests.support.accounts import widget_account
 from tests.support.clock import Clock

@@ -12,13 +12,8 @@ from pathlib import Path
 import pytest
 
 from gbproxy.accounts.failure_policy import next_midnight
-from gbproxy.errors import (
-    CredentialRefused,
-    QuotaExhausted,
-    RequestRefused,
-    UpstreamUnreachable,
-    UpstreamWords,
-)
+from gbproxy.errors import CredentialRefused, QuotaExhausted, RequestRefused, UpstreamUnreachable
+from gbproxy.upstream_words import UpstreamWords
 from gbproxy.upstreams.widget.credential import credential_of
 from tests.admin.conftest import (
     ADMIN_KEY,
@@ -35,7 +30,7 @@ from tests.support.pools import in_flight
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
-    "last_used_at", "last_error", "last_error_said", "edition", "location", "user_agent",
+    "checked_at", "cookies_at", "cookie_age_h", "last_used_at", "last_error", "last_error_said", "edition", "location", "user_agent",
 }  # fmt: skip
 OTHER_ID = "c0000000-0000-4000-8000-000000000009"
 

@@ -79,6 +79,7 @@ def test_a_key_is_told_with_all_that_it_allows(admin_api: AdminHarness) -> None:
         "rate_limit": "10/second",
         "tokens_per_day": 9,
         "concurrent_streams": None,
+        "allowed_addresses": None,
     }
 
 
@@ -348,3 +349,133 @@ def _held(admin_api: AdminHarness, key: str) -> ChatStream:
     return services.gateway.stream(
         ChatRequest((Message("user", (TextPart("Hi"),)),), principal=principal, is_streamed=True)
     )
+
+
+# Where a key may be used from
+
+ASKING = {
+    "openai": ("/v1/chat/completions", json.dumps(HI)),
+    "anthropic": ("/v1/messages", json.dumps({**HI, "model": "claude-x", "max_tokens": 9})),
+    "gemini": (
+        "/v1beta/models/gemini-auto:generateContent",
+        json.dumps({"contents": [{"parts": [{"text": "Hi"}]}]}),
+    ),
+    "native": ("/gemini/chat", json.dumps({"prompt": "Hi"})),
+}
+
+
+def shape(name: str, reply: Reply) -> object:
+    """What a client of this API reads an error by."""
+    error = reply.json()["error"]
+    match name:
+        case "anthropic":
+            return reply.json()["type"], error["type"]
+        case "gemini":
+            return error["code"], error["status"]
+        case _:
+            return error["type"], error["code"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("openai", ("invalid_request_error", "address_not_allowed")),
+        ("anthropic", ("error", "permission_error")),
+        ("gemini", (403, "PERMISSION_DENIED")),
+        ("native", ("invalid_request_error", "address_not_allowed")),
+    ],
+)
+def test_a_key_is_refused_from_elsewhere_in_the_apis_own_shape(
+    opened: Opened, caplog: pytest.LogCaptureFixture, name: str, wanted: object
+) -> None:
+    admin_api = opened(**ACCOUNT, TRUSTED_PROXIES="1")
+    made = create(admin_api, allowed_addresses=["192.0.2.0/24", "2001:db8::/32"])
+    path, body = ASKING[name]
+
+    def ask_from(address: str) -> Reply:
+        return admin_api.app.request(
+            "POST", path, body, {**headers(made["key"]), "X-Forwarded-For": address}
+        )
+
+    inside = [ask_from(address).status for address in ("192.0.2.9", "2001:db8::7")]
+    outside = [ask_from(address) for address in ("192.0.2.9, 198.51.100.1", "2001:db9::7")]
+
+    assert made["allowed_addresses"] == ["192.0.2.0/24", "2001:db8::/32"]
+    assert 403 not in inside
+    assert [(each.status, shape(name, each)) for each in outside] == [(403, wanted)] * 2
+    assert "198.51.100.1" in outside[0].json()["error"]["message"]
+    told = [each for each in caplog.records if each.getMessage() == "api_key.refused"]
+    assert [(vars(each)["key"], vars(each)["address"]) for each in told] == [
+        (made["fingerprint"], "198.51.100.1"),
+        (made["fingerprint"], "2001:db9::7"),
+    ]
+
+
+def test_lists_of_models_are_refused_from_elsewhere_too(admin_api: AdminHarness) -> None:
+    made = create(admin_api, allowed_addresses=["192.0.2.0/24"])
+
+    reply = admin_api.app.request("GET", "/v1/models", None, headers(made["key"]))
+
+    assert (reply.status, reply.error["code"]) == (403, "address_not_allowed")
+
+
+def test_a_list_without_a_proxy_that_is_trusted_goes_by_the_connection(
+    admin_api: AdminHarness,
+) -> None:
+    made = create(admin_api, allowed_addresses=["192.0.2.0/24"])
+
+    reply = admin_api.app.request(
+        "POST", *ASKING["openai"], {**headers(made["key"]), "X-Forwarded-For": "192.0.2.9"}
+    )
+
+    assert (reply.status, reply.error["code"]) == (403, "address_not_allowed")
+
+
+def test_a_list_is_changed_and_all_workers_know_it_after_their_round(
+    opened: Opened, stored: dict[str, str]
+) -> None:
+    here, there = (opened(**ACCOUNT, **stored) for _ in range(2))
+    made = create(here, models=["gemini-auto"])
+    path = f"/api/admin/keys/{made['id']}"
+    assert ask(there, made["key"]).status == 200
+
+    closed = here.call("PATCH", path, {"allowed_addresses": ["192.0.2.0/24"]})
+    at_once = ask(here, made["key"]).status
+    there.services.background.run_once()
+    later = ask(there, made["key"]).status
+    opened_again = here.call("PATCH", path, {"allowed_addresses": None})
+
+    key = made.pop("key")
+    assert closed.json() == {**made, "allowed_addresses": ["192.0.2.0/24"]}
+    assert (at_once, later) == (403, 403)
+    assert opened_again.json() == made
+    assert ask(here, key).status == 200
+
+
+def test_a_change_that_is_wrong_changes_nothing(admin_api: AdminHarness) -> None:
+    made = create(admin_api, allowed_addresses=["192.0.2.0/24"])
+    path = f"/api/admin/keys/{made['id']}"
+
+    wrong = [
+        admin_api.call("PATCH", path, body)
+        for body in ({"allowed_addresses": ["home"]}, {"name": None}, {"key": "sk-x"})
+    ]
+    unknown = admin_api.call("PATCH", "/api/admin/keys/nobody", {"name": "x"})
+
+    assert [(each.status, each.error["param"]) for each in wrong] == [
+        (400, "allowed_addresses"),
+        (400, "name"),
+        (400, "key"),
+    ]
+    assert (unknown.status, unknown.error["code"]) == (404, "not_found")
+    del made["key"]
+    assert admin_api.call("GET", "/api/admin/keys").json() == {"keys": [made]}
+
+
+def test_another_worker_learns_the_list_with_the_key(
+    opened: Opened, stored: dict[str, str]
+) -> None:
+    here, there = (opened(**ACCOUNT, **stored) for _ in range(2))
+    made = create(here, allowed_addresses=["192.0.2.0/24"])
+
+    assert ask(there, made["key"]).status == 403

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbproxy.api_keys.registry import ApiKeys
-from gbproxy.domain.models import Catalogue
+from gbproxy.domain.catalogue import Catalogue
+from gbproxy.domain.networks import parse_network
 from gbproxy.domain.principal import ApiKey, KeyPolicy, Rate, key_digest
 from gbproxy.errors import BadRequest, NotFound, StorageUnavailable
+from tests.support.json_values import JSON_VALUES
 
 NOW = 1_800_000_000.0
 
@@ -26,6 +30,13 @@ class FakeStore:
 
     def add(self, key: ApiKey) -> None:
         self.keys.append(key)
+
+    def change(self, key_id: str, edit: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
+        for index, key in enumerate(self.keys):
+            if key.id == key_id:
+                self.keys[index] = edit(key)
+                return self.keys[index]
+        return None
 
     def remove(self, key_id: str) -> bool:
         before = len(self.keys)
@@ -74,12 +85,17 @@ def test_everything_that_can_be_said() -> None:
             "rate_limit": "10/second",
             "tokens_per_day": 1000,
             "concurrent_streams": 2,
+            "allowed_addresses": ["10.0.0.0/8", "::1", "10.0.0.0/8"],
         }
     )
 
     assert made.expires_at == 1_801_436_400.0
     assert made.policy == KeyPolicy(
-        frozenset({"gemini-auto", "gemini-2.5-pro"}), Rate(10, 1), 1000, 2
+        frozenset({"gemini-auto", "gemini-2.5-pro"}),
+        Rate(10, 1),
+        1000,
+        2,
+        (parse_network("10.0.0.0/8"), parse_network("::1")),
     )
 
 
@@ -103,6 +119,7 @@ def test_null_is_what_was_not_said() -> None:
         ("expires_at", NOW),
         ("expires_at", NOW - 1),
         ("expires_at", 1e300),
+        ("expires_at", 253_402_300_799.5),
         ("expires_at", 10**400),
         ("expires_at", True),
         ("expires_at", "2030-01-01"),
@@ -119,6 +136,12 @@ def test_null_is_what_was_not_said() -> None:
         ("tokens_per_day", 1.5),
         ("concurrent_streams", "2"),
         ("concurrent_streams", 10**9),
+        ("allowed_addresses", "10.0.0.0/8"),
+        ("allowed_addresses", []),
+        ("allowed_addresses", [5]),
+        ("allowed_addresses", ["10.0.0.1/8"]),
+        ("allowed_addresses", ["home"]),
+        ("allowed_addresses", [f"10.0.0.{i}" for i in range(101)]),
         ("tokens_per_dya", 5),
     ],
 )
@@ -156,6 +179,35 @@ def test_a_limit_that_nobody_can_count_is_refused(limit: dict[str, object]) -> N
     assert alone.create({"name": "n", "models": ["gemini-auto"], "expires_at": NOW + 1})
 
 
+def test_what_is_not_given_stays_as_it_was() -> None:
+    store = FakeStore()
+    keys = register(store)
+    made, _ = keys.create(
+        {"name": "n", "expires_at": NOW + 5, "models": ["gemini-auto"], "tokens_per_day": 9}
+    )
+    ended = replace(made, expires_at=NOW - 5)
+    store.keys = [ended]
+
+    changed = keys.change(made.id, {"name": "m", "rate_limit": "5/hour", "models": None})
+
+    policy = KeyPolicy(rate_limit=Rate(5, 3600), tokens_per_day=9)
+    assert changed == replace(ended, name="m", policy=policy)
+    assert store.keys == [changed]
+
+
+def test_a_key_with_a_limit_that_nobody_can_count_may_be_changed() -> None:
+    store = FakeStore()
+    made, _ = register(store).create({"name": "n", "tokens_per_day": 9})
+    alone = register(store, can_limit=False)
+
+    with pytest.raises(BadRequest, match="REDIS_URL"):
+        alone.change(made.id, {"tokens_per_day": 8})
+    changed = alone.change(made.id, {"allowed_addresses": ["::1"]})
+
+    policy = KeyPolicy(tokens_per_day=9, allowed_addresses=(parse_network("::1"),))
+    assert changed == replace(made, policy=policy)
+
+
 def test_a_key_is_revoked_once() -> None:
     store = FakeStore()
     keys = register(store)
@@ -177,21 +229,20 @@ def test_a_key_that_is_stored_is_told_though_this_worker_cannot_refresh() -> Non
     assert made.name == "n"
 
 
-_ANYTHING = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=5,
-)
 _FIELDS = st.sampled_from(
-    ["name", "expires_at", "models", "rate_limit", "tokens_per_day", "concurrent_streams"]
+    [
+        "name",
+        "expires_at",
+        "models",
+        "rate_limit",
+        "tokens_per_day",
+        "concurrent_streams",
+        "allowed_addresses",
+    ]
 )
 
 
-@given(st.dictionaries(_FIELDS | st.text(), _ANYTHING))
+@given(st.dictionaries(_FIELDS | st.text(), JSON_VALUES))
 def test_nothing_that_is_said_breaks_it(given_fields: dict[str, Any]) -> None:
     store = FakeStore()
 

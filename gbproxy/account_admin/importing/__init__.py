@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 MAX_CHARS = 8 * 1024 * 1024
-"""The longest text. A HAR of the few requests that matter has some hundred thousand characters."""
+"""The longest text. A HAR of the needed requests has some hundred thousand characters."""
 
 PAGE = (
     "https://business.gemini.google/home/cid/<config_id>?csesidx=<csesidx>, or of the Enterprise"

@@ -16,6 +16,8 @@ from gbproxy.account_admin.importing.tokenize import LOOKED_THROUGH, tokenize
 from gbproxy.errors import GatewayError
 from tests.support.importing import captures
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [captures.text(name) for name in captures.NAMES]
 SIGNS = st.text(st.sampled_from("{}[]\"'`^\\$()%;&|=:,#@ \t\r\n\0a0\ud800é\u2028"), max_size=6)
 
@@ -126,6 +128,7 @@ CRAFTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CRAFTED)
 def test_megabytes_made_to_be_slow_are_not(kind: str) -> None:
     begin, unit = CRAFTED[kind]
