@@ -102,6 +102,8 @@ def on_reload(arbiter: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     state = app_state(worker.app)
     state.services.meter.worker_started()
+    if state.telemetry is not None:
+        state.telemetry.start()
     state.services.storage.worker_id.assign(worker.id)
     state.services.background.note_dead(dead)
     state.services.background.start()

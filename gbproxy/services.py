@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-import secrets
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 
+from gbproxy.account_admin.credential_checks import CredentialChecks
+from gbproxy.account_admin.daily_use import DailyUse
 from gbproxy.account_admin.model_reports import ModelReports
 from gbproxy.account_admin.registry import AccountRegistry
 from gbproxy.account_admin.views import AccountStore
 from gbproxy.accounts.available_models import AvailableModels
-from gbproxy.accounts.health import AccountHealth
 from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.accounts.pool import Pool
+from gbproxy.alerts.alerts import Alerts
 from gbproxy.api_keys.registry import ApiKeys
 from gbproxy.api_keys.verifier import KeyVerifier
 from gbproxy.background.account_probes import AccountProbes
 from gbproxy.background.capability_reads import CapabilityReads
 from gbproxy.background.loop import BackgroundLoop
+from gbproxy.background.scheduled_checks import ScheduledChecks
 from gbproxy.conversations import ClientSessions, Conversations
-from gbproxy.domain.account import WIDGET
+from gbproxy.errors import StorageUnavailable
 from gbproxy.gateway import Gateway
 from gbproxy.media.files import LinkedFiles
+from gbproxy.media.uploads import Uploads
 from gbproxy.observability.meter import Meter
 from gbproxy.outbound import HttpClient
 from gbproxy.rate_limits.limiter import Limiter
+from gbproxy.request_log.recorder import RequestLog
 from gbproxy.settings import Settings
-from gbproxy.storage import prepare
-from gbproxy.storage.account_health import AccountHealthRows, CheckStore, SupportRows
-from gbproxy.storage.accounts import EnabledOverrides, StoredAccounts
+from gbproxy.storage.account_health import SupportRows
+from gbproxy.storage.alerts import AlertRows
 from gbproxy.storage.api_keys import ApiKeyStore
+from gbproxy.storage.audit import UntoldChanges
 from gbproxy.storage.database import Database
-from gbproxy.storage.encryption import Cipher
+from gbproxy.storage.files import FileRows
+from gbproxy.storage.request_log import RequestLogRows
 from gbproxy.storage.responses import ResponseRows
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
-from gbproxy.storage.workers import ChangeCounter, LeaderLeases, WorkerId, WorkerRegistry
+from gbproxy.storage.use import UseRows
+from gbproxy.storage.workers import LeaderLeases, WorkerId
 from gbproxy.upstreams.registry import Upstreams
-from gbproxy.upstreams.widget.credential import WidgetCredential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,7 @@ class Services:
     support: ModelSupport
     pool: Pool
     registry: AccountRegistry
+    credential_checks: CredentialChecks
     model_reports: ModelReports
     key_verifier: KeyVerifier
     api_keys: ApiKeys
@@ -61,9 +67,14 @@ class Services:
     client_sessions: ClientSessions
     gateway: Gateway
     linked_files: LinkedFiles
+    uploads: Uploads
     background: BackgroundLoop
+    request_log: RequestLog
     account_probes: AccountProbes
     capability_reads: CapabilityReads
+    daily_use: DailyUse
+    scheduled_checks: ScheduledChecks
+    alerts: Alerts
 
     def close(self, *, for_good: bool | None = None) -> None:
         """End what runs between requests.
@@ -74,8 +85,13 @@ class Services:
         is_last = database.temporary if for_good is None else for_good
         self.account_probes.close()
         self.capability_reads.close()
+        self.scheduled_checks.close()
+        self.alerts.close()
         self.background.close(for_good=is_last, hand_over=database.temporary and not is_last)
+        self.request_log.close()
         self.outbound.close()
+        with suppress(StorageUnavailable):
+            self.daily_use.flush()
         database.close()
 
 
@@ -90,38 +106,11 @@ class Storage:
     cookies: CookieRows
     sessions: SessionRows
     responses: ResponseRows
+    files: FileRows
+    request_log: RequestLogRows
     leases: LeaderLeases
     api_keys: ApiKeyStore
+    alerts: AlertRows
+    untold_changes: UntoldChanges
     worker_id: WorkerId
-
-
-def open_storage(settings: Settings, meter: Meter) -> Storage:
-    """The database of the settings, or a private one; it is not connected to yet."""
-    if settings.database_url is None:
-        database = prepare.private_database(meter)
-    else:
-        database = Database(
-            settings.database_address, temporary=settings.database_is_temporary, meter=meter
-        )
-    worker_id = WorkerId()
-    cipher = Cipher(settings.encryption_keys or [secrets.token_urlsafe(32)])
-    accounts = AccountStore(
-        StoredAccounts(database, cipher, time.time, {WIDGET: WidgetCredential.from_json}),
-        EnabledOverrides(database),
-        ChangeCounter(database),
-        CheckStore(database, time.time),
-        AccountHealthRows(database, time.time, AccountHealth),
-        WorkerRegistry(database, time.time, worker_id),
-    )
-    return Storage(
-        database,
-        accounts,
-        SupportRows(database),
-        TokenRows(database, cipher),
-        CookieRows(database, cipher),
-        SessionRows(database, time.time, worker_id),
-        ResponseRows(database, cipher, time.time),
-        LeaderLeases(database, time.time, worker_id),
-        ApiKeyStore(database),
-        worker_id,
-    )
+    use: UseRows

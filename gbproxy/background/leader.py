@@ -15,7 +15,7 @@ from functools import partial
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account, identity_of
 from gbproxy.domain.clock import jitter
-from gbproxy.errors import CredentialRefused, GatewayError
+from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 from gbproxy.sessions.cleanup import Executor, SessionCleanup
 from gbproxy.storage.account_health import AccountUse
 from gbproxy.storage.sessions import SessionRows
@@ -36,12 +36,15 @@ _TOKEN_AGE_S = (190.0, 220.0)  # at which a token is refreshed; the upstream's h
 _SIGN_IN_PAUSE_S = 15.0  # after a failed sign-in
 _PROBE_S = (150.0, 240.0)
 _ABANDONED_S = 10.0  # between looks for abandoned temporary databases
-_TRIM_S = 30.0  # between looks for stored responses that are over
+_TRIM_S = 30.0  # between looks for stored responses and files that are over
+
+Duty = Callable[[Mapping[str, AccountUse], float], None]
+"""Given the uses by account id, and the time (Unix seconds). May raise StorageUnavailable."""
 
 
 class LeaderTasks:
     """Runs the tasks in the one worker that holds the lease. There is one leader for each set of
-    accounts on a database.
+    accounts and duties on a database.
     """
 
     def __init__(
@@ -55,19 +58,24 @@ class LeaderTasks:
         *,
         refresh_token: Callable[[Account, float], bool],
         probe: Callable[[Account], None],
+        claim_probe: Callable[[str, float], bool],
         reclaim_abandoned: Callable[[Collection[str]], None] = lambda identities: None,
         read_capabilities: Callable[[Iterable[Account], float], None] = lambda accounts, now: None,
-        trim_responses: Callable[[], object] = lambda: None,
+        trims: Iterable[Callable[[], object]] = (),
+        duties: Mapping[str, Duty] | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`refresh_token`: signs an account in if its token is older than so many seconds; True if
-        it was. `probe`: checks a credential upstream. Both raise GatewayErrors.
+        it was. `probe`: checks a credential upstream. Both raise GatewayErrors. `claim_probe`: by
+        account key, True if no worker has probed the account for so many seconds; may raise
+        StorageUnavailable.
 
         `reclaim_abandoned`: marks the sessions of these upstream identities that killed servers on
         this machine have left. `read_capabilities`: reads the live configurations that are due, in
-        the background. `trim_responses`: removes stored responses that have expired, or are more
-        than a key may have. `clock`: Unix seconds.
+        the background. `trims`: remove what is stored for clients and has expired, or is more than
+        a key may have; and whatever else has time for half a minute. `duties`: by name, those that
+        the settings ask for; run in each round, they work in the background. `clock`: Unix seconds.
         """
         self._leases = leases
         self._workers = workers
@@ -77,9 +85,11 @@ class LeaderTasks:
         self._executor = executor
         self._refresh_token = refresh_token
         self._probe = probe
+        self._claim_probe = claim_probe
         self._reclaim_abandoned = reclaim_abandoned
         self._read_capabilities = read_capabilities
-        self._trim_responses = trim_responses
+        self._trims = tuple(trims)
+        self._duties = dict(duties or {})
         self._clock = clock
         self._monotonic = monotonic
         self._abandoned_at = monotonic()
@@ -111,11 +121,13 @@ class LeaderTasks:
             self.reclaim(dead)
         self._reclaim_abandoned_if_due()
         self._cleanup.run_due()
-        self._trim_responses_if_due()
+        self._trim_if_due()
         active = self._active_accounts(uses, now)
         self._refresh_tokens(active, now)
         self._probe_refused(uses, now)
         self._read_capabilities(active, now)
+        for duty in self._duties.values():
+            duty(uses, now)
 
     def reclaim(self, dead: Collection[str]) -> None:
         """Mark dead workers' sessions for deletion and release their leases. Raises
@@ -132,11 +144,12 @@ class LeaderTasks:
             self._leases.release(self._lease)
 
     def _name_lease(self) -> None:
-        """Name the lease by the set of accounts: a gateway with other accounts cannot do our tasks,
-        so it has a leader of its own.
+        """Name the lease by the set of accounts and the duties: a gateway with others cannot do all
+        of ours, so it has a leader of its own.
         """
         account_keys = sorted(account.account_key for account in self._pool.accounts())
-        lease = f"{_LEASE} {hashlib.sha256(json.dumps(account_keys).encode()).hexdigest()}"
+        led = json.dumps([account_keys, sorted(self._duties)])
+        lease = f"{_LEASE} {hashlib.sha256(led.encode()).hexdigest()}"
         if lease != self._lease:
             self.resign()
             self._lease = lease
@@ -160,10 +173,11 @@ class LeaderTasks:
                 {identity_of(account.account_key) for account in self._pool.accounts()}
             )
 
-    def _trim_responses_if_due(self) -> None:
+    def _trim_if_due(self) -> None:
         if self._monotonic() >= self._trim_at:
             self._trim_at = self._monotonic() + _TRIM_S
-            self._trim_responses()
+            for trim in self._trims:
+                trim()
 
     def _active_accounts(self, uses: Mapping[str, AccountUse], now: float) -> list[Account]:
         """The enabled accounts in use whose credential is not refused."""
@@ -206,6 +220,13 @@ class LeaderTasks:
                 self._submit(account, partial(self._probe_once, account))
 
     def _probe_once(self, account: Account) -> None:
+        try:
+            # Now, and not when it was submitted. It may have been checked meanwhile, or another set
+            # of accounts has it too.
+            if not self._claim_probe(account.account_key, _PROBE_S[0]):
+                return
+        except StorageUnavailable:  # the database has logged it; due again
+            return
         try:
             self._probe(account)
         except GatewayError as error:

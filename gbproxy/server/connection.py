@@ -113,7 +113,10 @@ class Incoming:
         asked, body = req.should_close, req.body
         # Asked when the answer's head is written: a client that knows stops sending.
         req.should_close = lambda: (
-            asked() or body.failed or getattr(body.reader, "length", 0) > REST_BYTES
+            asked()
+            or _names_close(req)
+            or body.failed
+            or getattr(body.reader, "length", 0) > REST_BYTES
         )
 
     def discard(self, body: Any) -> bool:
@@ -170,6 +173,18 @@ class _Chunks(ChunkedReader):  # type: ignore[misc]
         if self._left < 0:
             raise too_large()
         return size, rest
+
+
+def _names_close(req: Any) -> bool:
+    """True if one of several words about the connection is to close it: gunicorn knows single ones.
+    Source: RFC 9110, 7.6.1.
+    """
+    return any(
+        name == "CONNECTION"
+        and "," in value
+        and "close" in (word.strip(" \t").lower() for word in value.split(","))
+        for name, value in req.headers
+    )
 
 
 def is_in(req: Any) -> bool:

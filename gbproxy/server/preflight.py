@@ -8,7 +8,7 @@ import errno
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
-from gbproxy.domain.models import built_in_names
+from gbproxy.domain.catalogue import built_in_names
 from gbproxy.settings import Settings, SettingsError, load
 from gbproxy.settings.environment import EnvironmentReader
 from gbproxy.settings.network import outlives_the_process

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from gevent import monkey
 
-from gbproxy.domain.models import built_in_names
+from gbproxy.domain.catalogue import built_in_names
 from gbproxy.domain.principal import fingerprint, new_key
 from gbproxy.observability import logging as json_logging
 from gbproxy.observability import multiprocess
@@ -28,10 +28,13 @@ from gbproxy.settings import Settings, SettingsError
 from gbproxy.settings import load as load_settings
 from gbproxy.settings.network import outlives_the_process
 
+if TYPE_CHECKING:
+    from gbproxy.storage.prepare import CannotBeUsed
+
 log = logging.getLogger(__name__)
 
 _EXIT_BAD_SETTINGS = 2
-
+_EXIT_DATABASE_AWAY = os.EX_TEMPFAIL  # whoever supervises us is to try again
 
 _TEMPORARY = "GBPROXY_TEMPORARY_DATABASE"  # ours: "<process id> <its directory>"
 
@@ -44,8 +47,8 @@ def load(
     """The settings, with logging configured and at least one client key.
 
     `arguments`: gunicorn's, when it starts with these settings, so that the address has to be free.
-    Mistakes end the process with status 2 at its start; at a reload they are logged and what was in
-    force stays.
+    Mistakes end the process with status 2 at its start, a database that is away with 75; at a
+    reload they are logged and what was in force stays.
     """
     if not _in_force:
         check = _settings if arguments is None else partial(preflight.check, arguments=arguments)
@@ -93,9 +96,11 @@ def check_workers(settings: Settings, workers: int) -> None:
 
 
 def log_startup(settings: Settings) -> None:
-    """Log the start once, and settings that have no effect."""
+    """Log the start once, and settings that have no effect or a doubtful one."""
     if settings.ignored:
         log.warning("setting.ignored", extra={"names": list(settings.ignored)})
+    if hosts := [webhook.host for webhook in settings.alert_webhooks if webhook.is_unencrypted]:
+        log.warning("webhook.unencrypted", extra={"hosts": hosts})
     log.info(
         "server.started",
         extra={
@@ -184,7 +189,9 @@ _prepared: set[tuple[str, ...]] = set()  # addresses and keys; a reload finds th
 
 
 def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) -> None:
-    """Migrate the database. One that cannot be used ends the process with status 2."""
+    """Migrate the database. One that cannot be used ends the process with status 2, one that is
+    away with 75.
+    """
     from gbproxy.storage import prepare as preparation
 
     if (url, *secret_keys) in _prepared:
@@ -192,7 +199,7 @@ def _prepare_database(url: str, secret_keys: Sequence[str], settings: Settings) 
     try:
         preparation.prepare(url, secret_keys, temporary=settings.database_is_temporary)
     except preparation.CannotBeUsed as error:
-        _refuse(f"The database cannot be used:\n{error}")
+        _refuse_database(error)
     _prepared.add((url, *secret_keys))
 
 
@@ -203,7 +210,7 @@ def _refuse_limited_keys(url: str, workers: int) -> None:
     try:
         names = preparation.limited_keys(url)
     except preparation.CannotBeUsed as error:
-        _refuse(f"The database cannot be used:\n{error}")
+        _refuse_database(error)
     if names:
         _refuse(
             f"REDIS_URL: is needed, where {workers} workers (WEB_CONCURRENCY) count together: "
@@ -211,7 +218,12 @@ def _refuse_limited_keys(url: str, workers: int) -> None:
         )
 
 
-def _refuse(message: str) -> NoReturn:
-    """End the start with status 2. For the terminal, as there may be no log yet."""
+def _refuse_database(error: CannotBeUsed) -> NoReturn:
+    status = _EXIT_DATABASE_AWAY if error.may_pass else _EXIT_BAD_SETTINGS
+    _refuse(f"The database cannot be used:\n{error}", status)
+
+
+def _refuse(message: str, status: int = _EXIT_BAD_SETTINGS) -> NoReturn:
+    """End the start with this status. For the terminal, as there may be no log yet."""
     print(message, file=sys.stderr)  # noqa: T201
-    raise SystemExit(_EXIT_BAD_SETTINGS)
+    raise SystemExit(status)

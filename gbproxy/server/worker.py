@@ -17,7 +17,6 @@ from typing import Any
 import gevent
 import gevent.socket
 from gevent.hub import Waiter
-from gevent.server import StreamServer
 from gunicorn.http import wsgi
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
@@ -25,6 +24,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from gbproxy.observability import request_context
 from gbproxy.server import refusals
 from gbproxy.server.connection import Connection, Incoming, allow_little_unsent, is_in, is_unread
+from gbproxy.server.listener import Listener, ListeningAddress
 from gbproxy.server.response import Response
 from gbproxy.web.body import IS_IN
 from gbproxy.web.middleware import PROBES
@@ -42,6 +42,7 @@ _REQUESTS_AT_ONCE = 3  # each takes 2 to 3 ms in all
 # more than load balancers need; a flood of probes leaves time for requests
 _PROBES_AT_ONCE = 10
 _IDLE_S = 0.5
+_QUIET_WITHIN_S = 4.0  # a stop waits no longer for connections that are in use to be quiet
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -59,6 +60,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.server_class = self._listener
         self._keeps_connections = bool(self.cfg.keepalive)
         self._idle_since: dict[socket.socket, float] = {}  # connections that wait for a request
+        self._ended: set[socket.socket] = set()  # of these, those that we read no more
+        self._last_request_at = 0.0  # known while the worker stops
 
     def run(self) -> None:
         self.request_pacer = RequestPacer()  # now that there is the event loop of this process
@@ -68,13 +71,14 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def _listener(
         self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_: Any
-    ) -> StreamServer:
+    ) -> Listener:
         """The server that accepts connections: many in each round of the loop, where gunicorn's own
         accepts one as soon as there are several workers.
         """
         tls = {} if ssl_context is None else {"ssl_context": ssl_context}
         allow_little_unsent(listener)
-        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
+        at = ListeningAddress(listener.getsockname())
+        server = Listener(listener, handle=partial(self.handle, at), spawn=spawn, **tls)
         server.max_accept = _ACCEPTED_ALONE if self.cfg.workers == 1 else _ACCEPTED_TOGETHER
         return server
 
@@ -86,6 +90,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             super().handle(listener, client, addr)
         finally:
             self._idle_since.pop(client, None)
+            self._ended.discard(client)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         """Handle a request whose head is in: from here on neither gunicorn's time for a head nor
@@ -120,6 +125,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
         environ["wsgi.multithread"] = True
         environ[IS_IN] = is_in(req)
         self._count_request()
+        if not self.alive:
+            self._last_request_at = time.monotonic()
+            if sock in self._ended:  # by us: the client has not left, and waits for its answer
+                environ["gunicorn.socket"] = None
         if not self.alive or not self._keeps_connections:
             response.force_close()
         try:
@@ -158,12 +167,18 @@ class Worker(GeventWorker):  # type: ignore[misc]
         still answered.
 
         gunicorn goes on accepting for up to a second: so until the worker ends, and not before a
-        request had time to come.
+        request had time to come. A proxy that goes on using its kept connections may be sending on
+        any of them: each ends with its next answer, and those left when that is over end here.
         """
+        patient_until = time.monotonic() + _QUIET_WITHIN_S
         while True:
             gevent.sleep(_IDLE_S)
+            now = time.monotonic()
+            if now < patient_until and now - self._last_request_at < _IDLE_S:
+                continue
             for client, since in list(self._idle_since.items()):
-                if time.monotonic() - since >= _IDLE_S:
+                if now - since >= _IDLE_S and client not in self._ended:
+                    self._ended.add(client)
                     with contextlib.suppress(OSError):
                         client.shutdown(socket.SHUT_RD)
 

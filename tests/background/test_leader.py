@@ -13,6 +13,7 @@ from gbproxy.domain.account import Account, identity_of
 from gbproxy.errors import CredentialRefused, StorageUnavailable, UpstreamBroken, UpstreamError
 from gbproxy.sessions.cleanup import SessionCleanup
 from gbproxy.storage.account_health import AccountUse
+from gbproxy.storage.credential_times import CredentialTimes
 from gbproxy.storage.sessions import SessionRows
 from gbproxy.storage.tables import leases
 from gbproxy.storage.workers import LeaderLeases, WorkerRegistry
@@ -41,7 +42,9 @@ ROUND_S = 0.5
 class Worker:
     """One process: its leader tasks over the records that all share. Its jobs run in the test's thread."""
 
-    def __init__(self, database: FragileDatabase, clock: Clock, name: str = US) -> None:
+    def __init__(
+        self, database: FragileDatabase, clock: Clock, name: str = US, duty: str = "alerts"
+    ) -> None:
         self.clock = clock
         self.upstream = Upstream()
         self.executor = ManualExecutor()
@@ -49,12 +52,16 @@ class Worker:
         self.signs_in = False
         self.probed: list[str] = []
         self.trimmed = 0
+        self.rounds = 0  # of its duty
         self.looked_for: list[list[str]] = []  # owners of whom something may have been left
         self.refusing: dict[str, UpstreamError] = {}  # what signing in or a probe meets
         self.pool = pool(ONE, TWO, clock=clock)  # type: ignore[arg-type]
         self.rows: SessionRows = session_rows(database, clock, name)
         self.workers = WorkerRegistry(database, clock, lambda: name)
         self.leases = LeaderLeases(database, clock, lambda: name)
+        self.times = CredentialTimes(database, clock)
+        for account in (ONE, TWO):
+            self.times.note(account)
         cleanup = SessionCleanup(
             self.rows,
             self.upstream.delete_session,
@@ -71,7 +78,9 @@ class Worker:
             self.executor,
             refresh_token=self._refresh,
             probe=self._probe,
-            trim_responses=self._trim,
+            claim_probe=self.times.claim_probe,
+            trims=(self._trim,),
+            duties={duty: self._do},
             reclaim_abandoned=lambda identities: self.looked_for.append(sorted(identities)),
             clock=clock,
             monotonic=clock,
@@ -102,6 +111,10 @@ class Worker:
         self.refreshed.append((account.id, age_s))
         self._fail(account)
         return self.signs_in
+
+    def _do(self, uses: Mapping[str, AccountUse], now: float) -> None:
+        del uses, now
+        self.rounds += 1
 
     def _trim(self) -> None:
         self.trimmed += 1
@@ -180,6 +193,17 @@ def test_gateways_with_other_accounts_on_the_same_database_each_do_their_own_wor
         ["one"],
         ["one"],
     )
+
+
+def test_a_duty_is_done_by_one_of_the_gateways_whose_settings_ask_for_it(
+    ours: Worker, theirs: Worker, database: FragileDatabase, clock: Clock
+) -> None:
+    without = Worker(database, clock, "without", duty="checks")
+
+    for worker in (without, ours, theirs):
+        worker.round()
+
+    assert (without.rounds, ours.rounds, theirs.rounds) == (1, 1, 0)
 
 
 def test_another_worker_leads_within_seconds_when_the_leader_is_silent(
@@ -530,6 +554,45 @@ def test_a_refused_account_is_probed_every_few_minutes_while_requests_arrive(
     assert all(150 <= pause <= 241 for pause in pauses)
     assert len({*pauses}) > 1
     assert set(ours.probed) == {"one"}
+
+
+def test_a_refused_account_is_probed_by_one_of_several_leaders(
+    ours: Worker, theirs: Worker, clock: Clock
+) -> None:
+    theirs.have(ONE)  # another set of accounts, so a leader of its own
+    for worker in (ours, theirs):
+        worker.refusing["one"] = CredentialRefused("Renew it.")
+        worker.refuse(ONE)
+        worker.round(worker.used(""))
+
+    clock.now += 241
+    for worker in (ours, theirs):
+        worker.round(worker.used(""))
+
+    assert ours.probed + theirs.probed == ["one"]
+
+
+def test_a_probe_that_was_not_accepted_is_not_counted(ours: Worker, clock: Clock) -> None:
+    ours.refuse(ONE)
+    ours.round(ours.used(""))
+    clock.now += 241
+    ours.executor.capacity = 0
+    ours.round(ours.used(""))
+
+    assert ours.probed == []
+    assert ours.times.claim_probe(ONE.account_key, 150)  # nobody has it
+
+
+def test_a_refused_account_that_was_just_checked_is_not_probed(ours: Worker, clock: Clock) -> None:
+    ours.refuse(ONE)
+    ours.round(ours.used(""))
+    clock.now += 240
+    ours.times.note_probe(ONE.account_key)
+
+    clock.now += 1
+    ours.round(ours.used(""))
+
+    assert ours.probed == []
 
 
 def test_a_refused_account_is_not_probed_when_no_request_arrives(

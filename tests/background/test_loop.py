@@ -97,6 +97,7 @@ class Harness:
             self.executor,
             refresh_token=lambda account, age_s: False,
             probe=lambda account: None,
+            claim_probe=lambda account_key, every_s: True,
             clock=clock,
             monotonic=clock,
         )
@@ -141,8 +142,8 @@ def harness(database: FragileDatabase, clock: Clock) -> Harness:
 
 
 @pytest.fixture
-def houses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., Harness]]:
-    """Makes houses with real executors, which are closed after the test."""
+def harnesses(database: FragileDatabase, clock: Clock) -> Iterator[Callable[..., Harness]]:
+    """Makes harnesses with real executors, which are closed after the test."""
     made: list[Harness] = []
 
     def make(**options: Any) -> Harness:
@@ -480,8 +481,8 @@ def running(harness: Harness) -> int:
     return sum(thread.is_alive() for thread in harness.threads)
 
 
-def test_it_runs_by_itself_from_the_first_request_on(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_it_runs_by_itself_from_the_first_request_on(harnesses: Callable[..., Harness]) -> None:
+    harness = harnesses()
     before = running(harness)
 
     harness.loop.record_activity("one")
@@ -490,8 +491,8 @@ def test_it_runs_by_itself_from_the_first_request_on(houses: Callable[..., Harne
     assert (before, running(harness)) == (0, 1)
 
 
-def test_it_is_started_once_in_a_process(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_it_is_started_once_in_a_process(harnesses: Callable[..., Harness]) -> None:
+    harness = harnesses()
 
     for _ in range(3):
         harness.loop.start()
@@ -501,8 +502,10 @@ def test_it_is_started_once_in_a_process(houses: Callable[..., Harness]) -> None
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_a_process_that_was_forked_has_a_thread_of_its_own(
+    harnesses: Callable[..., Harness],
+) -> None:
+    harness = harnesses()
     harness.loop.start()
     reader, writer = os.pipe()
 
@@ -524,9 +527,9 @@ def test_a_process_that_was_forked_has_a_thread_of_its_own(houses: Callable[...,
 
 @pytest.mark.parametrize("started", [False, True])
 def test_after_the_end_it_is_not_started_again(
-    houses: Callable[..., Harness], started: bool
+    harnesses: Callable[..., Harness], started: bool
 ) -> None:
-    harness = houses()
+    harness = harnesses()
     if started:
         harness.loop.start()
 
@@ -618,9 +621,9 @@ def test_at_the_end_no_session_is_handed_out_or_opened(harness: Harness) -> None
 
 
 def test_the_end_takes_no_longer_than_it_may_and_says_that_something_is_left(
-    houses: Callable[..., Harness], caplog: pytest.LogCaptureFixture
+    harnesses: Callable[..., Harness], caplog: pytest.LogCaptureFixture
 ) -> None:
-    harness = houses()
+    harness = harnesses()
     harness.loop.start()
     for number in range(20):
         kept(harness.rows, f"s/{number}", expires_at=harness.clock.now + 1000)
@@ -636,8 +639,8 @@ def test_the_end_takes_no_longer_than_it_may_and_says_that_something_is_left(
     harness.upstream.go_on.set()
 
 
-def test_the_end_of_a_loop_that_never_ran_is_quick(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_the_end_of_a_loop_that_never_ran_is_quick(harnesses: Callable[..., Harness]) -> None:
+    harness = harnesses()
 
     started = time.monotonic()
     harness.loop.close(within_s=30)
@@ -645,8 +648,8 @@ def test_the_end_of_a_loop_that_never_ran_is_quick(houses: Callable[..., Harness
     assert time.monotonic() - started < 1
 
 
-def test_at_the_end_many_sessions_are_deleted_at_once(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_at_the_end_many_sessions_are_deleted_at_once(harnesses: Callable[..., Harness]) -> None:
+    harness = harnesses()
     for number in range(50):
         kept(harness.rows, f"s/{number}", expires_at=harness.clock.now + 1000)
 
@@ -658,9 +661,9 @@ def test_at_the_end_many_sessions_are_deleted_at_once(houses: Callable[..., Harn
 
 @pytest.mark.parametrize("for_good", [False, True])
 def test_a_session_that_is_being_made_at_the_end_is_not_left_upstream(
-    houses: Callable[..., Harness], for_good: bool
+    harnesses: Callable[..., Harness], for_good: bool
 ) -> None:
-    harness = houses()
+    harness = harnesses()
     harness.upstream.go_on.clear()
     harness.sessions.take(ONE)
     assert harness.upstream.wait_for(lambda upstream: upstream.opened == 2)
@@ -674,8 +677,10 @@ def test_a_session_that_is_being_made_at_the_end_is_not_left_upstream(
     assert harness.upstream.sessions == []
 
 
-def test_the_end_does_not_wait_out_the_pause_between_tries(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_the_end_does_not_wait_out_the_pause_between_tries(
+    harnesses: Callable[..., Harness],
+) -> None:
+    harness = harnesses()
     harness.upstream.fails = lambda session, nth: UpstreamTimeout("silent")
     harness.cleanup.delete_unrecorded(UNRECORDED)
     assert harness.upstream.wait_for(lambda upstream: upstream.tried)
@@ -697,8 +702,10 @@ def test_a_deletion_without_a_record_is_tried_again_in_later_runs(harness: Harne
     assert (harness.upstream.tried, harness.upstream.deleted) == (["s/1", "s/1"], ["s/1"])
 
 
-def test_slow_deletions_keep_no_session_from_being_opened(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_slow_deletions_keep_no_session_from_being_opened(
+    harnesses: Callable[..., Harness],
+) -> None:
+    harness = harnesses()
     harness.upstream.slow = True
     harness.upstream.go_on.clear()
     for number in range(40):
@@ -734,10 +741,10 @@ def test_a_worker_that_does_not_end_last_hands_its_sessions_over(harness: Harnes
 
 
 def test_before_it_serves_a_worker_has_reported_and_knows_what_the_others_have_learnt(
-    houses: Callable[..., Harness],
+    harnesses: Callable[..., Harness],
 ) -> None:
     taken: list[str] = []
-    harness = houses(sync=[lambda: taken.append("states")])
+    harness = harnesses(sync=[lambda: taken.append("states")])
 
     harness.loop.start()
 
@@ -745,8 +752,8 @@ def test_before_it_serves_a_worker_has_reported_and_knows_what_the_others_have_l
     assert harness.workers.heartbeats().keys() == {US}
 
 
-def test_a_worker_begins_though_storage_is_away(houses: Callable[..., Harness]) -> None:
-    harness = houses()
+def test_a_worker_begins_though_storage_is_away(harnesses: Callable[..., Harness]) -> None:
+    harness = harnesses()
     harness.database.away = True
 
     harness.loop.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import gevent.event
 import gevent.socket
 import gevent.ssl
 import pytest
+from gevent.pool import Pool
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 
@@ -171,6 +173,33 @@ def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
     assert client.read_until(b"body").endswith(b"/v1/files body")
 
 
+def test_a_kept_connection_stays_while_the_worker_that_stops_is_still_asked(
+    client: Client, pacer: Closed, worker: Worker
+) -> None:
+    """A proxy that uses its kept connections may be sending on any of them."""
+    pacer.open()
+    worker.alive = False
+    stopped = gevent.event.Event()
+    others = gevent.spawn(keep_asking, worker, stopped)
+    ending = gevent.spawn(worker.end_idle)
+
+    # longer than the worker lets one idle, and shorter than the time for a head
+    assert not gevent.wait([client.handling], timeout=0.9)
+    stopped.set()
+    others.get(timeout=5)
+    ending.kill()
+
+
+def keep_asking(worker: Worker, stopped: gevent.event.Event) -> None:
+    with gevent.socket.socket() as listener:
+        while not stopped.is_set():
+            other = Client(worker, listener)
+            other.send("GET /v1/models")
+            assert other.read_until(b"/models ").endswith(b"/models ")
+            other.socket.close()
+            other.close()
+
+
 @pytest.mark.parametrize("length", ["Content-Length: 50005", "Transfer-Encoding: chunked"])
 def test_who_is_refused_while_sending_can_read_the_answer(
     client: Client, pacer: Closed, length: str
@@ -224,6 +253,28 @@ def test_after_as_many_requests_as_it_may_serve_a_worker_stops(
     assert [b"Connection: keep-alive" in answers, b"Connection: close" in answers] == [True, True]
     assert answers.endswith(b"/two ")
     assert not worker.alive
+
+
+@pytest.mark.parametrize(
+    ("words", "is_closed"),
+    [
+        ("TE, close", True),
+        ("keep-alive,Close", True),
+        ("TE", False),
+        ("TE, closed", False),
+        ("TE\r\nConnection: close, TE", True),
+    ],
+)
+def test_a_connection_is_closed_where_that_is_one_of_its_words(
+    client: Client, pacer: Closed, words: str, is_closed: bool
+) -> None:
+    pacer.open()
+    head = f"GET /one HTTP/1.1\r\nHost: gateway\r\nConnection: {words}\r\n\r\n"
+    client.socket.sendall(head.encode())
+
+    answer = client.read_until(b"/one ")
+
+    assert (b"Connection: close" in answer) == is_closed
 
 
 def test_a_certificate_that_gunicorn_was_given_is_used(worker: Worker) -> None:
@@ -344,3 +395,23 @@ def test_a_body_that_came_whole_with_its_head_is_known(received: str, expected: 
     assert is_in(request) is expected
     if "Content-Length: 4" in received:
         assert request.body.read(10) == b"body"
+
+
+def test_a_connection_that_was_waiting_when_the_worker_closed_its_listener_is_answered(
+    worker: Worker, pacer: Closed
+) -> None:
+    pacer.open()
+    with gevent.socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = worker.server_class(listener, spawn=Pool(10))
+        server.start()
+        # No round of the event loop, in which it would accept, passes before it is closed.
+        with socket.create_connection(listener.getsockname(), timeout=10) as waiting:
+            waiting.sendall(
+                b"GET /late-comer HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
+            )
+            server.close()
+            assert server.pool.join(10)
+
+            assert waiting.recv(65536).endswith(b"/late-comer ")

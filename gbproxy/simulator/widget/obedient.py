@@ -173,16 +173,19 @@ def _value(schema: Any, said: str, name: str = "") -> Any:
         return "x"
     behind = re.search(rf"\b{re.escape(name)}\b(.*)", said, re.DOTALL) if name else None
     named = behind[1] if behind else ""
-    if schema.get("enum"):
-        return next((each for each in schema["enum"] if str(each) in said), schema["enum"][0])
+    if enum := _list(schema, "enum"):
+        return next((each for each in enum if str(each) in said), enum[0])
     match schema.get("type"):
         case "object":
-            properties = schema.get("properties", {})
-            names = schema.get("required") or list(properties)[:1]
+            given = schema.get("properties")
+            properties = given if isinstance(given, dict) else {}
+            required = [each for each in _list(schema, "required") if isinstance(each, str)]
+            names = required or list(properties)[:1]
             return {each: _value(properties.get(each), said, each) for each in names}
         case "array":
             items = schema.get("items") or {}
-            quoted = _QUOTED.findall(named) if items.get("type") == "string" else []
+            is_of_texts = isinstance(items, dict) and items.get("type") == "string"
+            quoted = _QUOTED.findall(named) if is_of_texts else []
             return quoted or [_value(items, said)]
         case "integer" | "number" as kind:
             return _number(named, said, kind)
@@ -192,6 +195,12 @@ def _value(schema: Any, said: str, name: str = "") -> Any:
             return None
         case _:
             return _text(named, said)
+
+
+def _list(schema: Mapping[str, Any], key: str) -> list[Any]:
+    """Clients may write anything into a schema."""
+    value = schema.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _number(named: str, said: str, kind: str) -> int | float:
