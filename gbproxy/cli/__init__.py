@@ -28,16 +28,24 @@ COMMANDS: Mapping[str, str] = {  # what each does
     ),
     "chat": "ask one question and print the answer as it arrives",
     "accounts": "the upstream accounts: list, add, import, check, enable, disable, remove",
-    "keys": "the client keys: list, create, revoke",
+    "keys": "the client keys: list, create, change, revoke",
+    "alerts": "the alerts: where they go, what they told, and a test of the webhooks",
     "models": "the models, and what each account has taken or refused",
+    "connect": "what a program needs to reach the gateway, printed or put into its own file",
+    "export": "the stored accounts and client keys into one encrypted file",
+    "import": "the accounts and client keys of such a file into the database",
 }
 # Commands that are defined in the module of another one.
-_DEFINED_IN = {"migrate": "serve:define_migrate"}
+_DEFINED_IN = {
+    "migrate": "serve:define_migrate",
+    "export": "backup:define_export",
+    "import": "backup:define_import",
+}
 _EPILOG = """\
 Settings come from environment variables (docs/settings.md lists them); --env-file adds those of a
 file. Secrets are never taken from arguments: commands ask for them, or read them from standard
 input. The exit status is 0 when all is well, 1 when something went wrong, 2 when the settings or
-the arguments cannot be used, and 130 after Ctrl-C."""
+the arguments cannot be used, 75 when `serve` cannot reach its database, and 130 after Ctrl-C."""
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
@@ -49,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from gbproxy.simulator.command import main as simulate
 
         return simulate(arguments[1:])
-    options = _parser(next(iter(arguments), "")).parse_args(arguments)
+    options = command_parser(next(iter(arguments), "")).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # An answer may have characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="replace")
@@ -68,13 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser(wanted: str) -> argparse.ArgumentParser:
+def command_parser(wanted: str) -> argparse.ArgumentParser:
     """All commands with their descriptions, and the options of the one that is wanted."""
     parser = argparse.ArgumentParser(
         prog="gbproxy",
-        description=(
-            "An OpenAI-compatible gateway to the models behind your own Gemini Business account."
-        ),
+        description=("A gateway to the models behind your own Gemini Business account."),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

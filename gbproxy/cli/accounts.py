@@ -39,7 +39,7 @@ _EXAMPLE = (
 )
 _COLUMNS = (
     "name", "id", "source", "is_active", "state", "cooling_until", "in_flight", "last_used_at",
-    "last_error",
+    "checked_at", "cookie_age_h", "last_error",
 )  # fmt: skip
 _PLAIN_FIELDS = {
     "name": "name",

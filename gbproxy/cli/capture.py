@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gbproxy.cli.clients import add_env_file, all_accounts, environ, load_settings, open_local
+from gbproxy.cli.clients import all_accounts, open_local
+from gbproxy.cli.environment import add_env_file, environ, load_settings
 from gbproxy.cli.terminal import CannotBegin, CommandError, echo, without_log
 from gbproxy.version import __version__
 
@@ -67,7 +68,7 @@ def _capture(options: argparse.Namespace) -> int:
         raise CannotBegin(f"{options.file} is there already")
     from gbproxy.accounts.available_models import configured_models
     from gbproxy.cli.steps import Steps, choose_account, open_recorded
-    from gbproxy.domain.models import Catalogue
+    from gbproxy.domain.catalogue import Catalogue
     from gbproxy.domain.redaction import Redactor
     from gbproxy.upstreams.widget.credential import credential_of
 

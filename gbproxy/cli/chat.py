@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from gbproxy.cli.clients import add_env_file, chat_client, environ
+from gbproxy.cli.clients import chat_client
+from gbproxy.cli.environment import add_env_file, environ
 from gbproxy.cli.terminal import CannotBegin, CommandError, harmless, read_pasted, without_log
 
 if TYPE_CHECKING:
@@ -104,9 +105,10 @@ class _Flow:
         self._line_is_open = False
 
     def write(self, text: str) -> None:
+        # Before it is written: a signal may come in between, and the line is to be ended then.
+        self._line_is_open = not text.endswith("\n")
         self._stream.write(harmless(text, self._stream))
         self._stream.flush()
-        self._line_is_open = not text.endswith("\n")
 
     def end(self) -> None:
         if self._line_is_open:

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from gbproxy.domain.models import built_in_names
+from gbproxy.domain.catalogue import built_in_names
 from gbproxy.errors import GatewayError, StorageUnavailable
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.rate_limits import open_store
@@ -87,6 +87,10 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "warn", "API_KEYS", "not set: each start makes a key and prints it on stderr", advice
         )
+    for webhook in settings.alert_webhooks:
+        if webhook.is_unencrypted:
+            what = f"{webhook.host} is sent its secret without TLS, for all on the way to read"
+            yield Finding("warn", "ALERT_WEBHOOK", what, "Let its address begin with https://.")
     if settings.ignored:
         advice = "Remove them; nothing depends on them."
         yield Finding(

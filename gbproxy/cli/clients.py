@@ -1,5 +1,5 @@
-"""From the options and the environment of a command to a gateway: its settings, and a client of one
-in this process on the settings' database, or of a running one by its address.
+"""From the options and the environment of a command to a gateway: a client of one in this process
+on the settings' database, or of a running one by its address.
 
 Either way the same calls are made (the admin API, or the gateway's own `stream`), so a command
 prints the same. Heavy imports stand in the functions that need them: `--help` loads none.
@@ -8,14 +8,20 @@ prints the same. Heavy imports stand in the functions that need them: `--help` l
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gbproxy.cli.environment import (
+    add_env_file,
+    environ,
+    has_lasting_database,
+    load_settings,
+    user_header,
+    variable,
+)
 from gbproxy.cli.terminal import CannotBegin, CommandError, echo_json, printable, without_log
 
 if TYPE_CHECKING:
@@ -28,7 +34,6 @@ if TYPE_CHECKING:
     from gbproxy.services import Services
     from gbproxy.settings import Settings
 
-_BLANK = " \t\r\n\"'"
 _NO_DATABASE = (
     "there is nothing to administer: set DATABASE_URL (and SECRET_KEY) to work on the database"
     " directly, or give the address of a running gateway by --url and its ADMIN_KEY in the"
@@ -40,65 +45,6 @@ _NO_ACCOUNT = (
 )
 
 Json = Mapping[str, Any]
-
-
-def add_env_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--env-file",
-        type=Path,
-        metavar="FILE",
-        help="a file of NAME=value lines, read as Docker's --env-file",
-    )
-
-
-def environ(options: argparse.Namespace) -> dict[str, str]:
-    """The environment and the file of `--env-file`; the environment wins. Raises CannotBegin."""
-    values = dict(os.environ)
-    if options.env_file is None:
-        return values
-    from gbproxy.settings.environment import read_env_file
-
-    try:
-        added = read_env_file(options.env_file)
-    except (OSError, ValueError) as error:
-        raise CannotBegin(f"the environment file cannot be read: {error}") from error
-    # A variable that is empty, or nothing but quotes, counts as unset.
-    return {
-        **values,
-        **{name: value for name, value in added.items() if not values.get(name, "").strip(_BLANK)},
-    }
-
-
-def load_settings(given: Mapping[str, str]) -> Settings:
-    """The settings of an environment. Raises CannotBegin with every mistake in them."""
-    from gbproxy.domain.models import built_in_names
-    from gbproxy.settings import SettingsError, load
-
-    try:
-        return load(given, built_in_names())
-    except SettingsError as error:
-        raise CannotBegin(f"The settings cannot be used:\n{error}") from error
-
-
-def variable(given: Mapping[str, str], name: str) -> str:
-    """One variable, by any of its names or from its file; "" when it is unset. Raises CannotBegin.
-
-    For commands that need one or two: mistakes in other variables do not stop them.
-    """
-    from gbproxy.settings.environment import EnvironmentReader
-
-    reader = EnvironmentReader(given)
-    found = reader.find(name)
-    if reader.problems:
-        raise CannotBegin(reader.problems[0])
-    return (found.text or "").strip() if found else ""
-
-
-def has_lasting_database(given: Mapping[str, str]) -> bool:
-    """True if DATABASE_URL names a database that outlives the process. Raises CannotBegin."""
-    from gbproxy.settings.network import outlives_the_process
-
-    return outlives_the_process(variable(given, "DATABASE_URL"))
 
 
 class AdminClient(Protocol):
@@ -150,26 +96,14 @@ def chat_client(url: str | None, given: Mapping[str, str]) -> AbstractContextMan
     return _local_chat(settings)
 
 
-@contextmanager
-def open_local(settings: Settings, **options: Any) -> Iterator[Services]:
-    """As `bootstrap.open_services`, with its options. Raises CommandError when the database cannot
-    be used.
+def open_local(settings: Settings, **options: Any) -> AbstractContextManager[Services]:
+    """As `bootstrap.open_services`, with its options; a gateway's log has it that the tables were
+    changed. Raises CommandError when the database cannot be used.
     """
     from gbproxy.bootstrap import open_services
+    from gbproxy.cli.databases import prepare
 
-    with _usable_database(), open_services(settings, **options) as services:
-        yield services
-
-
-@contextmanager
-def _usable_database() -> Iterator[None]:
-    """Raises CommandError when the database that is opened inside cannot be used."""
-    from gbproxy.storage.prepare import CannotBeUsed
-
-    try:
-        yield
-    except CannotBeUsed as error:
-        raise CommandError(str(error)) from error
+    return open_services(settings, prepare=prepare, **options)
 
 
 def all_accounts(services: Services) -> tuple[Account, ...]:
@@ -188,7 +122,7 @@ class _LocalAdmin:
     def ask(self, method: str, path: str, body: object = None) -> Json:
         from gbproxy.cli.remote import json_object
 
-        headers = {"Authorization": f"Bearer {self.key}"}
+        headers = {"Authorization": f"Bearer {self.key}", **user_header()}
         with self.client.open(path, method=method, json=body, headers=headers) as response:
             return json_object(response.status_code, response.get_data(), "DATABASE_URL")
 
@@ -199,9 +133,14 @@ def _local_admin(settings: Settings) -> Iterator[_LocalAdmin]:
     from werkzeug.test import Client
 
     from gbproxy.app import app_over
+    from gbproxy.observability.audit import handed_to
 
     key = secrets.token_urlsafe(32)  # valid in this process alone
-    with open_local(settings.model_copy(update={"admin_key": SecretStr(key)})) as services:
+    with (
+        open_local(settings.model_copy(update={"admin_key": SecretStr(key)})) as services,
+        # No gateway makes these changes: the log of one is to have them all the same.
+        handed_to(services.storage.untold_changes.add),
+    ):
         yield _LocalAdmin(Client(app_over(services)), key)
 
 
@@ -223,9 +162,9 @@ class _LocalChat:
 @contextmanager
 def _local_chat(settings: Settings) -> Iterator[_LocalChat]:
     """At the end of the block the session that answered is deleted upstream."""
-    from gbproxy.library import open_gateway
+    from gbproxy.library import gateway_over
 
-    with _usable_database(), open_gateway(settings) as gateway:
+    with open_local(settings) as services, gateway_over(services) as gateway:
         yield _LocalChat(gateway)
 
 

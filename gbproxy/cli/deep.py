@@ -16,7 +16,8 @@ from gbproxy.cli.checks import CLOCK_TOLERANCE_S, Level, clock_offset_s
 from gbproxy.cli.steps import Step, Steps, open_recorded
 from gbproxy.cli.terminal import echo, printable
 from gbproxy.domain.account import Account
-from gbproxy.domain.models import BUILT_IN, Model
+from gbproxy.domain.catalogue import BUILT_IN
+from gbproxy.domain.models import Model
 from gbproxy.domain.redaction import Redactor
 from gbproxy.outbound.recording import Exchange
 from gbproxy.services import Services

@@ -1,5 +1,5 @@
-"""`gbproxy demo` (`make demo`): simulator and gateway on loopback, one streamed answer through the
-official client, then both serve until Ctrl-C.
+"""`gbproxy demo` (`make demo`): simulator and gateway on loopback, one streamed answer, then both
+serve until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import IO
 
+from gbproxy.cli.demo_question import QUESTION, NoAnswer, ask
 from gbproxy.cli.serve import gunicorn_command
 from gbproxy.cli.terminal import print_error
 
 _HOST = "127.0.0.1"
-_QUESTION = "What can you do?"
 _START_S = 30.0
 _STOP_S = 10.0
 
@@ -41,7 +41,12 @@ The gateway serves at {url}, with the simulator at {simulator} behind it. Try:
   answer = client.chat.completions.create(model="gemini-auto", messages=[question])
   print(answer.choices[0].message.content)
 
-With an account of your own: docs/getting-started.md, then `make run`. Ctrl-C ends the demo.
+In the browser, the console, where accounts and keys are looked after:
+
+  {url}/admin    password: {admin_key}
+
+With an account of your own: docs/getting-started.md, then `gbproxy serve --env-file .env`, or
+`make run`. Ctrl-C ends the demo.
 """
 
 
@@ -57,6 +62,7 @@ def _demo(options: argparse.Namespace) -> int:
     """Run the demo with PORT and DEMO_EXIT from the environment; 0 if the whole answer arrived."""
     del options  # it has none
     key = f"sk-demo-{secrets.token_urlsafe(24)}"
+    admin_key = f"ak-demo-{secrets.token_urlsafe(24)}"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         port = _port()
@@ -65,13 +71,16 @@ def _demo(options: argparse.Namespace) -> int:
             account = stack.enter_context(_simulator())
             log = stack.enter_context(tempfile.TemporaryFile())
             gateway = stack.enter_context(
-                _gateway({**account, "API_KEYS": key, "PORT": str(port)}, log)
+                _gateway(
+                    {**account, "API_KEYS": key, "ADMIN_KEY": admin_key, "PORT": str(port)}, log
+                )
             )
             _wait_until_ready(gateway, port, log)
             _ask(url, key)
             if os.environ.get("DEMO_EXIT") == "1":
                 return 0
-            _write(_TRY.format(url=url, key=key, simulator=account["GEMINI_BUSINESS_URL"]) + "\n")
+            shown = {"url": url, "key": key, "admin_key": admin_key}
+            _write(_TRY.format(**shown, simulator=account["GEMINI_BUSINESS_URL"]) + "\n")
             signal.pause()
     except _DemoError as error:
         print_error(f"demo: {error}")
@@ -170,28 +179,14 @@ def _ask(url: str, key: str) -> None:
     """Ask one question with streaming and print the answer as it arrives. Raises _DemoError unless
     it came whole.
     """
-    from openai import DefaultHttpxClient, OpenAI, OpenAIError
-
-    _write(f"you: {_QUESTION}\n\n")
+    _write(f"you: {QUESTION}\n\n")
     _write("gemini-auto: ")
-    finish_reason, said = None, False
     try:
-        direct = DefaultHttpxClient(trust_env=False)  # never through a proxy of the environment
-        with OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, http_client=direct) as client:
-            stream = client.chat.completions.create(
-                model="gemini-auto", messages=[{"role": "user", "content": _QUESTION}], stream=True
-            )
-            for chunk in stream:
-                for choice in chunk.choices:
-                    text = choice.delta.content or ""
-                    said = said or bool(text)
-                    finish_reason = choice.finish_reason or finish_reason
-                    _write(text)
-    except OpenAIError as error:
-        raise _DemoError(f"the answer did not arrive: {error}") from error
+        for piece in ask(url, key):
+            _write(piece)
+    except NoAnswer as error:
+        raise _DemoError(str(error)) from error
     _write("\n\n")
-    if not said or finish_reason != "stop":
-        raise _DemoError(f"the answer did not arrive whole (finish_reason {finish_reason})")
 
 
 def _write(text: str) -> None:

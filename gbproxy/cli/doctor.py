@@ -9,7 +9,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gbproxy.cli.clients import add_env_file, all_accounts, environ, load_settings, open_local
+from gbproxy.cli.clients import all_accounts, open_local
+from gbproxy.cli.databases import Change, tell
+from gbproxy.cli.environment import add_env_file, environ, load_settings
 from gbproxy.cli.terminal import CommandError, echo, echo_json, printable, without_log
 from gbproxy.errors import CredentialRefused, GatewayError, StorageUnavailable
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _NAMES_WIDTH = 20
 _READ_S = 20.0  # for the probes: a person waits for them
 _PROBES_AT_ONCE = 8
+_STATUSES = {"ok": "valid", "warn": "unknown", "fail": "refused"}  # of an account, by its finding
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -163,8 +166,12 @@ def _check_credentials(settings: Settings) -> list[Finding]:
     settings = settings.model_copy(update={"read_timeout_s": min(settings.read_timeout_s, _READ_S)})
     try:
         with open_local(settings) as services, ThreadPoolExecutor(_PROBES_AT_ONCE) as threads:
-            probe = partial(_credential, probe=services.upstreams.probe)
-            return list(threads.map(probe, all_accounts(services)))
+            accounts = all_accounts(services)
+            probe = partial(_credential, probe=services.credential_checks.probe)
+            findings = list(threads.map(probe, accounts))
+            # The probes have stored what they found.
+            tell(services.storage.database, map(_checked, accounts, findings))
+            return findings
     except (CommandError, StorageUnavailable) as error:
         return [Finding("fail", "database", str(error), "Look at the database's own log.")]
 
@@ -191,6 +198,10 @@ def _credential(account: Account, probe: Callable[[Account], None]) -> Finding:
             "Try again; this says nothing about its cookies.",
         )
     return Finding("ok", name, "signed in, and its sessions can be listed")
+
+
+def _checked(account: Account, finding: Finding) -> Change:
+    return "account.checked", account.id, {"status": _STATUSES[finding.level]}
 
 
 def _echo(finding: Finding) -> None:

@@ -1,11 +1,12 @@
-"""`gbproxy keys`: list, create and revoke the client keys in the database."""
+"""`gbproxy keys`: list, create, change and revoke the client keys in the database."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from gbproxy.cli.clients import (
@@ -16,12 +17,12 @@ from gbproxy.cli.clients import (
     find,
     listed,
 )
-from gbproxy.cli.terminal import echo, listing, print_error, printable
+from gbproxy.cli.terminal import CannotBegin, echo, listing, print_error, printable
 
 _PATH = "/api/admin/keys"
 _COLUMNS = (
     "name", "id", "fingerprint", "created_at", "expires_at", "models", "rate_limit",
-    "tokens_per_day", "concurrent_streams",
+    "tokens_per_day", "concurrent_streams", "allowed_addresses",
 )  # fmt: skip
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -39,25 +40,34 @@ def define(parser: argparse.ArgumentParser) -> None:
     creating = commands.add_parser(
         "create", help="make a key and show it, this once", parents=[common]
     )
-    creating.add_argument("--name", required=True, help="whose it is")
-    creating.add_argument(
-        "--expires",
-        type=_instant,
-        metavar="WHEN",
-        help="a date (2027-01-31), a time with its zone, or 30d, 12h, 4w",
-    )
-    creating.add_argument(
-        "--models", type=_words, metavar="A,B", help="the only models that it may use"
-    )
-    creating.add_argument(
-        "--rate-limit", metavar="N/UNIT", help="requests per time, such as 60/hour"
-    )
-    creating.add_argument("--tokens-per-day", type=int, metavar="N", help="estimated tokens a day")
-    creating.add_argument("--streams", type=int, metavar="N", help="answers at once")
+    _add_fields(creating, is_new=True)
     creating.set_defaults(run=partial(administer, command=_create))
+    changing = commands.add_parser(
+        "change",
+        help="change a key's limits, or the addresses that it may be used from",
+        description='What is not given stays; an empty value ("") takes away what there was.',
+        parents=[common],
+    )
+    changing.add_argument("key", metavar="KEY", help="name or id")
+    _add_fields(changing, is_new=False)
+    changing.set_defaults(run=partial(administer, command=_change))
     revoking = commands.add_parser("revoke", help="let keys no longer be taken", parents=[common])
     revoking.add_argument("keys", nargs="+", metavar="KEY", help="name or id")
     revoking.set_defaults(run=partial(administer, command=_revoke))
+
+
+def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
+    """An option for each field; those that are given stand in the options by the field's name."""
+    for option, (field, read, metavar, described) in _OPTIONS.items():
+        parser.add_argument(
+            option,
+            dest=field,
+            type=read if is_new else _or_nothing(read),
+            metavar=metavar,
+            help=described,
+            default=argparse.SUPPRESS,
+            required=is_new and field == "name",
+        )
 
 
 def _list(admin: AdminClient, options: argparse.Namespace) -> int:
@@ -69,22 +79,29 @@ def _list(admin: AdminClient, options: argparse.Namespace) -> int:
 
 def _create(admin: AdminClient, options: argparse.Namespace) -> int:
     """Create a key and print it."""
-    fields: dict[str, Any] = {
-        "name": options.name,
-        "expires_at": options.expires,
-        "models": options.models,
-        "rate_limit": options.rate_limit,
-        "tokens_per_day": options.tokens_per_day,
-        "concurrent_streams": options.streams,
-    }
-    created = admin.ask(
-        "POST", _PATH, {name: value for name, value in fields.items() if value is not None}
-    )
+    created = admin.ask("POST", _PATH, _fields(options))
     if not echo_if_json(created, options):
         # On stdout stands the key alone, so that a script can read it.
         print_error("The key, which is shown only now:")
         echo(str(created["key"]))
     return 0
+
+
+def _change(admin: AdminClient, options: argparse.Namespace) -> int:
+    fields = _fields(options)
+    given = [option.lstrip("-") for option, (field, *_) in _OPTIONS.items() if field in fields]
+    if not given:
+        raise CannotBegin(f"there is nothing to change: give one of {', '.join(_OPTIONS)}")
+    key = find(listed(admin.ask("GET", _PATH), "keys"), options.key, "key")
+    changed = admin.ask("PATCH", f"{_PATH}/{key['id']}", fields)
+    if not echo_if_json(changed, options):
+        echo(f"Changed {printable(str(changed['name']))}: {', '.join(given)}.")
+    return 0
+
+
+def _fields(options: argparse.Namespace) -> dict[str, Any]:
+    known = {field for field, *_ in _OPTIONS.values()}
+    return {name: value for name, value in vars(options).items() if name in known}
 
 
 def _revoke(admin: AdminClient, options: argparse.Namespace) -> int:
@@ -103,11 +120,11 @@ def _instant(text: str) -> str:
         return _written(datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])}))
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        return _written(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # the latter for what is no date in UTC
         raise argparse.ArgumentTypeError(
             "must be a date such as 2027-01-31, or a time from now such as 30d"
         ) from None
-    return _written(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
 
 
 def _written(instant: datetime) -> str:
@@ -116,3 +133,35 @@ def _written(instant: datetime) -> str:
 
 def _words(text: str) -> list[str]:
     return [word for word in map(str.strip, text.split(",")) if word]
+
+
+def _or_nothing(read: Callable[[str], object]) -> Callable[[str], object]:
+    """As `read`; None for an empty text."""
+
+    @wraps(read)  # whose name stands in the message about a wrong value
+    def read_or_nothing(text: str) -> object:
+        return read(text) if text else None
+
+    return read_or_nothing
+
+
+# By option: its field in the admin API, how its text is read, and how it is described.
+_OPTIONS: dict[str, tuple[str, Callable[[str], object], str, str]] = {
+    "--name": ("name", str, "NAME", "whose it is"),
+    "--expires": (
+        "expires_at",
+        _instant,
+        "WHEN",
+        "a date (2027-01-31), a time with its zone, or 30d, 12h, 4w",
+    ),
+    "--models": ("models", _words, "A,B", "the only models that it may use"),
+    "--rate-limit": ("rate_limit", str, "N/UNIT", "requests per time, such as 60/hour"),
+    "--tokens-per-day": ("tokens_per_day", int, "N", "estimated tokens a day"),
+    "--streams": ("concurrent_streams", int, "N", "answers at once"),
+    "--addresses": (
+        "allowed_addresses",
+        _words,
+        "A,B",
+        "the only addresses and networks (192.0.2.0/24) that it may be used from",
+    ),
+}

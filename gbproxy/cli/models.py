@@ -12,14 +12,13 @@ from gbproxy.cli.clients import (
     add_admin_options,
     administer,
     echo_if_json,
-    environ,
-    has_lasting_database,
     listed,
 )
+from gbproxy.cli.environment import environ, has_lasting_database
 from gbproxy.cli.terminal import echo, listing, print_error, printable
 
 _PATH = "/api/admin/models"
-_COLUMNS = ("model", "listed", "also_called", "successor", "accounts")
+_COLUMNS = ("model", "listed", "also_called", "successor", "fallback", "accounts")
 _NOTHING_KEPT = (
     "Without DATABASE_URL no gateway's findings are kept where this command could read them: ask a"
     " running one with --url."
@@ -62,6 +61,7 @@ def _row(model: Json) -> dict[str, Any]:
         "listed": model.get("is_listed"),
         "also_called": model.get("aliases"),
         "successor": model.get("successor"),
+        "fallback": model.get("fallback"),
         "accounts": _states(model.get("accounts") or ()),
     }
 

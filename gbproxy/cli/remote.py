@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
+from gbproxy.cli.environment import user_header
 from gbproxy.cli.terminal import CannotBegin, CommandError, printable
 from gbproxy.domain.chat import ChatRequest, TextPart
 from gbproxy.domain.events import ChatEvent, ChatStream, Done, FinishReason, TextDelta, ThoughtDelta
@@ -52,7 +53,9 @@ class RemoteGateway:
         """Make one call and return the JSON object of its answer, an empty one for none."""
         data = None if body is None else json.dumps(body).encode()
         try:
-            reply = self._outbound.request(method, f"{self._url}{path}", self._headers, data)
+            reply = self._outbound.request(
+                method, f"{self._url}{path}", {**self._headers, **user_header()}, data
+            )
         except UpstreamError as error:
             raise self._unreachable(error) from error
         if reply.status == 404 and path in _COLLECTIONS:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gbproxy.cli.clients import add_env_file, environ, has_lasting_database, load_settings
-from gbproxy.cli.terminal import CannotBegin, CommandError, echo, echo_json, without_log
+from gbproxy.cli.environment import add_env_file, environ, has_lasting_database, load_settings
+from gbproxy.cli.terminal import CannotBegin, echo, echo_json
 
 if TYPE_CHECKING:
     from gbproxy.settings import Settings
@@ -20,7 +20,7 @@ _CONFIGURATION = Path(__file__).resolve().parents[1] / "gunicorn_conf.py"
 _NOTHING_TO_SERVE = """\
 There is no account to answer with. Set SECURE_C_SES, CSESIDX and CONFIG_ID (and HOST_C_OSES), or
 ACCOUNTS, in the environment or in a file .env: docs/getting-started.md says where the browser shows
-them. Without an account of your own, `make demo` shows the gateway at work."""
+them. Without an account of your own, `gbproxy demo` (`make demo`) shows the gateway at work."""
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -75,14 +75,10 @@ def _migrate(options: argparse.Namespace) -> int:
             " prepare"
         )
     settings = load_settings(given)
-    from gbproxy.storage.prepare import CannotBeUsed, prepare
+    from gbproxy.cli.databases import prepare
     from gbproxy.storage.tables import REVISION
 
-    try:
-        with without_log():
-            before = prepare(settings.database_address, settings.encryption_keys)
-    except CannotBeUsed as error:
-        raise CommandError(str(error)) from error
+    before = prepare(settings)
     if options.json:
         echo_json({"before": before, "revision": REVISION})
     elif before == REVISION:

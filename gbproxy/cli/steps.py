@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gbproxy.bootstrap import make_client
 from gbproxy.cli.terminal import CannotBegin
 from gbproxy.domain.account import Account
 from gbproxy.domain.chat import Message, TextPart
 from gbproxy.domain.events import SessionNamed, TextDelta
 from gbproxy.domain.models import Model
 from gbproxy.errors import GatewayError
+from gbproxy.outbound.configured import make_client
 from gbproxy.outbound.recording import Exchange, RecordingHttpClient
 from gbproxy.services import Services
 from gbproxy.settings import Settings

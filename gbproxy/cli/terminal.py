@@ -181,7 +181,7 @@ def harmless(text: str, stream: IO[str]) -> str:
 
 @contextmanager
 def without_log() -> Iterator[None]:
-    """Keep the gateway's log lines off the terminal: a command prints what matters in them."""
+    """Keep the gateway's log lines off the terminal: a command says itself what its user needs."""
     log = logging.getLogger("gbproxy")
     handler, propagates = logging.NullHandler(), log.propagate
     log.addHandler(handler)

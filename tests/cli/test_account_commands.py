@@ -18,6 +18,8 @@ from gbproxy.simulator import Simulator
 from tests.cli.conftest import Command, Ended
 from tests.support.importing import captures
 
+pytestmark = pytest.mark.slow
+
 SECRETS = {"API_KEYS": "sk-9f2c41d07ab84e5e11", "SECRET_KEY": "k7Jq2mZ0vT9xWc4LbN8r"}
 
 Accounts = Callable[..., Ended]

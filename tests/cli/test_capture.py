@@ -15,7 +15,7 @@ from gbproxy import simulator as sim
 from gbproxy.cli.capture import capture_lines
 from gbproxy.cli.clients import open_local
 from gbproxy.cli.steps import Step, Steps, open_recorded
-from gbproxy.domain.models import Catalogue, built_in_names
+from gbproxy.domain.catalogue import Catalogue, built_in_names
 from gbproxy.domain.placeholders import shape
 from gbproxy.domain.redaction import Redactor
 from gbproxy.settings import Settings, load

@@ -13,7 +13,7 @@ import pytest
 from gbproxy.account_admin.account_input import account_of
 from gbproxy.cli.clients import open_local
 from gbproxy.cli.steps import Steps, open_recorded
-from gbproxy.domain.models import BUILT_IN, built_in_names
+from gbproxy.domain.catalogue import BUILT_IN, built_in_names
 from gbproxy.settings import load
 from gbproxy.simulator import Replay, Simulator
 from gbproxy.upstreams.widget.credential import with_values

@@ -33,7 +33,8 @@ def test_every_command_explains_itself(gbproxy: Command, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", ["--help", "simulate --help", "chat --help", "accounts add --help"]
+    "argument",
+    ["--help", "simulate --help", "chat --help", "connect --help", "accounts add --help"],
 )
 def test_help_loads_nothing_that_only_a_gateway_needs(argument: str) -> None:
     program = (
@@ -52,7 +53,7 @@ def test_help_loads_nothing_that_only_a_gateway_needs(argument: str) -> None:
 def test_no_option_takes_a_secret(gbproxy: Command) -> None:
     texts = [
         gbproxy(*command, "--help").out
-        for command in (("accounts", "add"), ("chat",), ("keys", "create"))
+        for command in (("accounts", "add"), ("chat",), ("connect",), ("keys", "create"))
     ]
 
     for secret in ("ses", "oses", "cookie", "admin-key", "api-key", "token ", "password"):

@@ -76,11 +76,17 @@ def test_every_mistake_in_the_settings_is_told_and_what_depends_on_them_is_left(
 
 def test_what_is_doubtful_is_a_warning(gbproxy: Command, upstream: Simulator) -> None:
     ended = gbproxy(
-        "doctor", environment=upstream.environment(), JWT_SECRET="x", SECRET_KEY=KEYS["SECRET_KEY"]
+        "doctor",
+        environment=upstream.environment(),
+        JWT_SECRET="x",
+        SECRET_KEY=KEYS["SECRET_KEY"],
+        ALERT_WEBHOOK="http://alerts.example.com/a-secret",
     )
 
     assert ended.status == 1
     assert "set without effect: JWT_SECRET" in ended.out
+    assert "alerts.example.com is sent its secret without TLS" in ended.out
+    assert "a-secret" not in ended.out
     assert levels(ended)["API_KEYS"] == "warn"
 
 
@@ -207,6 +213,7 @@ def test_a_stored_account_is_looked_at_too(
     assert gbproxy("accounts", "add", environment=given, stdin=json.dumps(values)).status == 0
 
     ended = gbproxy("doctor", environment=given)
+    listed = gbproxy("accounts", "list", "--json", environment=given)
 
     assert (ended.status, levels(ended)["account anna"], levels(ended)["account default"]) == (
         2,
@@ -214,6 +221,7 @@ def test_a_stored_account_is_looked_at_too(
         "ok",
     )
     assert "CSE.wrong" not in ended.out
+    assert all(account["checked_at"] for account in json.loads(listed.out)["accounts"])
 
 
 def test_a_server_that_is_not_there_is_a_failure(gbproxy: Command, upstream: Simulator) -> None:

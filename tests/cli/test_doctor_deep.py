@@ -11,6 +11,8 @@ import pytest
 from gbproxy.simulator import Simulator
 from tests.cli.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 # What is unusual upstream; the step that fails; the cause that must be named, and whether it can be
 # proved, as first.
 IMPOSSIBLE: list[tuple[dict[str, Any], str, str, bool]] = [

@@ -16,7 +16,7 @@ from tests.cli.conftest import Command, Ended
 SECRETS = {"API_KEYS": "sk-9f2c41d07ab84e5e11", "SECRET_KEY": "k7Jq2mZ0vT9xWc4LbN8r"}
 ALL_OPTIONS = (
     "--expires", "2096-01-31", "--models", "gemini-2.5-pro, gemini-auto", "--rate-limit", "60/hour",
-    "--tokens-per-day", "5000", "--streams", "2",
+    "--tokens-per-day", "5000", "--streams", "2", "--addresses", "192.0.2.0/24,2001:db8::7",
 )  # fmt: skip
 
 Keys = Callable[..., Ended]
@@ -51,17 +51,49 @@ def test_a_key_has_the_limits_that_it_was_given(keys: Keys) -> None:
     row = keys("list").out.splitlines()[1]
 
     assert {
-        name: key[name] for name in ("expires_at", "models", "tokens_per_day", "concurrent_streams")
+        name: key[name]
+        for name in (
+            "expires_at",
+            "models",
+            "tokens_per_day",
+            "concurrent_streams",
+            "allowed_addresses",
+        )
     } == {
         "expires_at": int(datetime(2096, 1, 31, tzinfo=UTC).timestamp()),
         "models": ["gemini-2.5-pro", "gemini-auto"],
         "tokens_per_day": 5000,
         "concurrent_streams": 2,
+        "allowed_addresses": ["192.0.2.0/24", "2001:db8::7/128"],
     }
     assert [
         text in row
-        for text in ("2096-01-31 00:00:00Z", "gemini-2.5-pro, gemini-auto", "60/hour", "5000")
+        for text in (
+            "2096-01-31 00:00:00Z",
+            "gemini-2.5-pro, gemini-auto",
+            "60/hour",
+            "5000",
+            "192.0.2.0/24",
+        )
     ]
+
+
+def test_a_key_is_changed_and_an_empty_value_takes_a_limit_away(keys: Keys) -> None:
+    keys("create", "--name", "anna", *ALL_OPTIONS)
+    (before,) = json.loads(keys("list", "--json").out)["keys"]
+
+    changed = keys("change", "anna", "--addresses", "198.51.100.7", "--streams", "", "--name", "a")
+    opened = json.loads(keys("change", before["id"], "--addresses", "", "--json").out)
+    nothing = keys("change", "a")
+    wrong = keys("change", "a", "--addresses", "home")
+
+    assert (changed.status, changed.out) == (0, "Changed a: name, streams, addresses.\n")
+    now = {**before, "name": "a", "concurrent_streams": None}
+    assert opened == {**now, "allowed_addresses": None}
+    assert (nothing.status, wrong.status) == (2, 1)
+    assert "--addresses" in nothing.err
+    assert "'home' must be addresses or networks" in wrong.err
+    assert json.loads(keys("list", "--json").out)["keys"] == [opened]
 
 
 def test_keys_are_revoked_by_name_or_id(keys: Keys) -> None:
@@ -123,7 +155,10 @@ def test_what_is_wrong_is_told_in_one_sentence(keys: Keys, options: tuple[str, .
     assert keys("list").out == "There is no key yet.\n"
 
 
-@pytest.mark.parametrize("options", [("--expires", "soon"), ("--streams", "many"), ()])
+@pytest.mark.parametrize(
+    "options",
+    [("--expires", "soon"), ("--expires", "9999-12-31T23:00-14:00"), ("--streams", "many"), ()],
+)
 def test_arguments_that_are_none_end_with_2(keys: Keys, options: tuple[str, ...]) -> None:
     assert keys("create", *options, *(("--name", "anna") if options else ())).status == 2
 

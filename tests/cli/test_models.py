@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gbproxy.bootstrap import open_services
-from gbproxy.domain.models import BUILT_IN, AccountCapabilities, built_in_names
+from gbproxy.domain.catalogue import BUILT_IN, built_in_names
+from gbproxy.domain.models import AccountCapabilities
 from gbproxy.services import Services
 from gbproxy.settings import load
 from gbproxy.simulator import Simulator
@@ -69,7 +70,15 @@ def test_what_accounts_have_taken_and_refused_is_read_from_the_database(
     assert found["gemini-2.5-pro"]["successor"] == "gemini-3.1-pro-preview"
     assert all(each["noted_at"] > 1_700_000_000 for each in found["gemini-3.8-flash"]["accounts"])
     lines = table.out.splitlines()
-    assert lines[0].split() == ["model", "listed", "also", "called", "successor", "accounts"]
+    assert lines[0].split() == [
+        "model",
+        "listed",
+        "also",
+        "called",
+        "successor",
+        "fallback",
+        "accounts",
+    ]
     [row] = [line for line in lines if line.startswith("gemini-3.8-flash ")]
     assert row.endswith("taken: first; refused: second")
     assert "gemini-flash-latest" in row
@@ -101,13 +110,22 @@ def test_what_configurations_say_is_told_where_nothing_was_asked(
 def test_without_a_database_the_catalogue_is_shown_and_why_there_is_no_more(
     gbproxy: Command, upstream: Simulator
 ) -> None:
-    models = json.dumps([{"id": "mine", "upstream": "gemini-9-mine", "aliases": ["best"]}])
+    models = json.dumps(
+        [
+            {
+                "id": "mine",
+                "upstream": "gemini-9-mine",
+                "aliases": ["best"],
+                "fallback": "gemini-auto",
+            }
+        ]
+    )
 
     ended = gbproxy("models", environment=accounts(upstream, 1) | SECRETS, MODELS=models)
 
     assert ended.status == 0
     assert "--url" in ended.err
-    assert ended.out.splitlines()[-1].split() == ["mine", "yes", "best", "-", "-"]
+    assert ended.out.splitlines()[-1].split() == ["mine", "yes", "best", "-", "gemini-auto", "-"]
 
 
 def test_a_running_gateway_tells_what_its_accounts_have_met(

@@ -12,6 +12,8 @@ from gbproxy.simulator import Rst, Simulator, Skipped, Stall, Text, answer
 from tests.cli.conftest import Command, Ended
 from tests.support.serving import KEY, Served, serving
 
+pytestmark = pytest.mark.slow
+
 ADMIN_KEY = "adm-3f0c72d19be64a58"
 
 
@@ -148,13 +150,17 @@ def test_accounts_are_administered(ask: Ask, upstream: Simulator) -> None:
     assert account.secure_c_ses not in added.out + checked.out + json.dumps(listed)
 
 
-def test_a_key_is_made_used_and_revoked(ask: Ask, running: Running) -> None:
+def test_a_key_is_made_used_changed_and_revoked(ask: Ask, running: Running) -> None:
     key = ask("keys", "create", "--name", "anna", "--expires", "1d").out.strip()
 
     used = ask("chat", "Hi", API_KEY=key)
+    closed = ask("keys", "change", "anna", "--addresses", "192.0.2.0/24")
+    elsewhere = ask("chat", "Hi", API_KEY=key)
     listed, revoked = ask("keys", "list"), ask("keys", "revoke", "anna")
     refused = ask("chat", "Hi", API_KEY=key)
 
-    assert [ended.status for ended in (used, listed, revoked, refused)] == [0, 0, 0, 1]
+    assert [ended.status for ended in (used, closed, listed, revoked)] == [0] * 4
+    assert (elsewhere.status, refused.status) == (1, 1)
+    assert "127.0.0.1" in elsewhere.err
     assert "anna" in listed.out
     assert key not in listed.out + revoked.out + refused.err
