@@ -1,7 +1,8 @@
 # The gateway in a container: `make docker-build` builds it, `make docker-run` runs it as it is meant to be run,
 # `make docker-check` builds and tries it on a machine that has buildah and no registry of images.
+# The base is pinned by its digest (of all architectures); dependabot keeps it current.
 
-FROM python:3.12-slim AS builder
+FROM python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea AS builder
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -11,22 +12,23 @@ WORKDIR /build
 
 # The image's own pip fills a virtual environment that has none.
 RUN python -m venv --without-pip /opt/gbproxy
-COPY requirements.txt ./
-RUN pip --python /opt/gbproxy/bin/python install --only-binary :all: --require-hashes -r requirements.txt
+COPY requirements-otel.txt ./
+RUN pip --python /opt/gbproxy/bin/python install --only-binary :all: --require-hashes -r requirements-otel.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY gbproxy ./gbproxy
-# What only building and testing need stays behind.
+# What only building and testing need stays behind, and the customs of countries whose language the console does not speak.
 RUN pip --python /opt/gbproxy/bin/python install --no-deps --no-build-isolation . \
     && pip --python /opt/gbproxy/bin/python uninstall --yes flit-core \
     && find /opt/gbproxy/lib -type d -name tests -prune -exec rm -r {} + \
+    && find /opt/gbproxy/lib -path '*/babel/locale-data/*.dat' ! -name 'root.dat' ! -name 'en*.dat' ! -name 'zh*.dat' -delete \
     && mkdir data
 
 
-FROM python:3.12-slim
+FROM python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 
 LABEL org.opencontainers.image.title="gbproxy" \
-      org.opencontainers.image.description="An OpenAI-compatible gateway to the models behind your own Gemini Business account" \
+      org.opencontainers.image.description="A gateway to the models behind your own Gemini Business account" \
       org.opencontainers.image.licenses="MIT"
 
 # Nothing is written but to /tmp, /dev/shm and a volume at /data: the root may be read-only.

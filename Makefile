@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo run test test-slow check lint types imports cover format lock docs docs-settings bench bench-check docker-build docker-run docker-check ci-deps clean
+.PHONY: help demo run test test-slow check compiled lint types imports cover format lock docs docs-settings console-texts screenshots bench bench-check dist audit sbom kubernetes-schemas docker-build docker-run docker-check ci-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -25,13 +25,21 @@ test: $(VENV)/dev ## install what tests need, and run them, but for the slow one
 test-slow: $(VENV)/dev ## the tests that work for many seconds: mixtures, rushes, endurance
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
-check: lint types imports test ## what must hold before a change lands: lint, types, import rules, tests
+check: lint imports ## what must hold before a change lands: lint, types, import rules, tests
+	@$(MAKE) --no-print-directory -j2 types compiled
+	@$(MAKE) --no-print-directory test
+
+# Each process of pytest would compile all tests, 20 s for each; mypy leaves a processor free meanwhile.
+compiled: $(VENV)/dev
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq >/dev/null || true # `test` says what is wrong
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/vulture
 	$(BIN)/deptry .
+	$(BIN)/zizmor --offline --persona pedantic --quiet .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jactionlint
 
 types: $(VENV)/dev
 	$(BIN)/mypy
@@ -50,7 +58,7 @@ format: $(VENV)/dev ## put the code into its form
 
 lock: $(VENV)/bin/python ## compile requirements*.in into locks with hashes
 	$(PIP) uv
-	for name in requirements requirements-demo requirements-dev requirements-bench requirements-clients requirements-docs; do \
+	for name in requirements requirements-demo requirements-otel requirements-dev requirements-bench requirements-clients requirements-docs requirements-release; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 			$$name.in --output-file $$name.txt || exit 1; done
@@ -63,11 +71,17 @@ docs: $(DOCS)/ready ## the documentation as a site in site/; a broken link fails
 docs-settings: $(VENV)/dev ## write docs/settings.md out of the code
 	@PYTHONPATH=. $(BIN)/python docs/settings_page.py
 
+console-texts: $(VENV)/dev ## bring the console's catalogues up to its texts
+	@PYTHONPATH=. $(BIN)/python docs/console_texts.py
+
+screenshots: $(VENV)/dev ## take the pictures of the console in docs/img anew (needs Chromium: make ci-deps)
+	@SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/browser/test_every_page.py -k screenshots
+
 CLIENTS := .venv-clients
 
 BENCH := .venv-bench
 
-bench: $(BENCH)/ready ## what gbproxy costs, next to nginx, the bare recipe and FastAPI (about 11 minutes; ARGS="--loads short", DOC=1)
+bench: $(BENCH)/ready ## what gbproxy costs, next to nginx, the bare recipe and FastAPI (about 13 minutes; ARGS="--loads short", DOC=1)
 	@$(BENCH)/bin/python -m bench $(ARGS) $(if $(DOC),--document)
 
 bench-check: $(BENCH)/ready ## fail when gbproxy has become more than 30 % dearer (about two minutes; UPDATE=1 accepts)
@@ -84,7 +98,7 @@ STOP_TIMEOUT = $(shell awk -F '[="\047\r]+' '$$1 == "GRACEFUL_TIMEOUT_S" && $$2 
 
 docker-build: ## the container image (IMAGE=gbproxy)
 	@$(FIND_ENGINE); set -x; $$engine build $$(case $$engine in *podman*) echo --format=docker;; esac) --tag $(IMAGE) \
-		--label org.opencontainers.image.version=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--label org.opencontainers.image.version=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gbproxy/version.py) \
 		--label org.opencontainers.image.revision=$(shell git rev-parse --short HEAD 2>/dev/null) .
 
 docker-run: ## the container, with .env's settings, on PORT (DOCKER_ARGS="-e NAME=value")
@@ -95,11 +109,30 @@ docker-run: ## the container, with .env's settings, on PORT (DOCKER_ARGS="-e NAM
 docker-check: ## the image, built and tried with buildah alone: no engine, no registry (apt: buildah runc debootstrap)
 	@$(PYTHON) tests/container/docker_check.py
 
+RELEASE := .venv-release
+
+dist: $(RELEASE)/ready ## the package, wheel and sdist, into dist/
+	@$(RELEASE)/bin/python -m build --no-isolation --outdir dist .
+
+audit: $(RELEASE)/ready ## ask whether the locked packages have known weaknesses (it needs the network)
+	@for name in requirements*.txt; do echo "$$name"; \
+		$(RELEASE)/bin/pip-audit --disable-pip --require-hashes --progress-spinner=off -r $$name || exit 1; done
+
+sbom: $(RELEASE)/ready ## what the gateway is made of, as CycloneDX: dist/gbproxy.cdx.json
+	@rm -rf $(RELEASE)/made && $(PYTHON) -m venv --without-pip $(RELEASE)/made && mkdir -p dist
+	@$(RELEASE)/bin/pip --python $(RELEASE)/made/bin/python install --quiet --require-hashes -r requirements.txt
+	@$(RELEASE)/bin/pip --python $(RELEASE)/made/bin/python install --quiet --no-deps --no-build-isolation .
+	@$(RELEASE)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-format JSON --output-file dist/gbproxy.cdx.json $(RELEASE)/made/bin/python
+
+kubernetes-schemas: ## fetch what several versions of Kubernetes accept, for the tests of conf/kubernetes
+	@$(PYTHON) tests/container/kubernetes_schemas.py
+
 NODE_CLIENTS := tests/clients/node
 
-ci-deps: ## what tests need beyond their environment: curl, nginx, pgbouncer and Node by apt, and further clients
-	@missing=$$(PATH="$$PATH:/usr/sbin"; for name in curl nginx pgbouncer node npm; do \
-		command -v $$name >/dev/null || echo $$name; done | sed 's/^nginx$$/nginx-light/; s/^node$$/nodejs/'); \
+ci-deps: ## what tests need beyond their environment: curl, nginx, pgbouncer, Chromium, systemd and Node by apt, and further clients
+	@missing=$$(PATH="$$PATH:/usr/sbin"; for name in curl nginx pgbouncer chromium node npm systemd-analyze; do \
+		command -v $$name >/dev/null || echo $$name; done | sed 's/^nginx$$/nginx-light/; s/^node$$/nodejs/; s/^systemd-.*/systemd/'); \
 	test -z "$$missing" || { sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
 		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; }
 	@$(MAKE) --no-print-directory $(NODE_CLIENTS)/node_modules/.package-lock.json $(CLIENTS)/ready
@@ -109,7 +142,7 @@ $(NODE_CLIENTS)/node_modules/.package-lock.json: $(NODE_CLIENTS)/package-lock.js
 	@touch $@
 
 clean: ## forget the virtual environment and every cache
-	rm -rf $(VENV) $(BENCH) $(CLIENTS) $(DOCS) $(NODE_CLIENTS)/node_modules site bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH) $(CLIENTS) $(DOCS) $(RELEASE) $(NODE_CLIENTS)/node_modules site bench/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
@@ -139,6 +172,14 @@ $(DOCS)/ready: requirements-docs.txt
 	@echo 'Making $(DOCS) with $(PYTHON) …'
 	@$(PYTHON) -m venv --clear $(DOCS)
 	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# What makes and looks through a release, away from what the gateway needs.
+$(RELEASE)/ready: requirements-release.txt
+	@test -n "$(PYTHON)" || { echo 'gbproxy needs Python 3.11 or newer, and none was found: set PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo 'Making $(RELEASE) with $(PYTHON) …'
+	@$(PYTHON) -m venv --clear $(RELEASE)
+	@$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # One stamp for each set of packages; each is made anew when its lock changes.

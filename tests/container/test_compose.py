@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from docs.settings_page import documented
 from gbproxy import settings
-from gbproxy.domain.models import built_in_names
+from gbproxy.domain.catalogue import built_in_names
 from gbproxy.settings import Settings
 from gbproxy.settings.environment import IN_FILES
 from tests.container.test_dockerfile import last
@@ -72,6 +72,14 @@ def test_every_variable_is_a_setting() -> None:
 
     assert named | filled_in <= known | OF_IMAGES
     assert named >= OF_IMAGES
+
+
+def test_images_of_others_are_pinned_by_version_and_digest() -> None:
+    images = {name: each["image"] for name, each in SERVICES.items() if "build" not in each}
+
+    assert images.keys() == {"postgresql", "redis"}
+    for image in images.values():
+        assert re.fullmatch(r"\w+:\d+(\.\d+)+-alpine@sha256:[0-9a-f]{64}", image)
 
 
 @each_gateway
