@@ -121,6 +121,8 @@ def fake(app_and_fake: tuple[InProcess, FakeUpstream]) -> FakeUpstream:
 # "what: so long").
 
 MEASURED = "measured"
+# In the reason of a skip: it is told at the end of the run.
+LEFT_OUT = "NOT TESTED"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -137,6 +139,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("measured")
         for line in lines:
             terminalreporter.write_line(line)
+    _say_what_was_left_out(terminalreporter)
+
+
+def _say_what_was_left_out(terminalreporter: pytest.TerminalReporter) -> None:
+    """Among thousands of tests nobody sees that some were skipped, as something is not installed."""
+    skipped = terminalreporter.getreports("skipped")
+    reasons = {str(each.longrepr[2]) for each in skipped if isinstance(each.longrepr, tuple)}
+    left_out = sorted(each for each in reasons if LEFT_OUT in each)
+    if left_out:
+        terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
+        for reason in left_out:
+            terminalreporter.write_line(reason, red=True, bold=True)
 
 
 # How the tests run: much of their time is waiting, so there are more processes than processors.
@@ -147,7 +161,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+SLOW_S = 600  # for a slow test: one of many examples takes a minute alone, and more beside others
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_S))
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
 
 

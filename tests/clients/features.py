@@ -4,6 +4,7 @@ model behind the simulator, and what a program must see of it.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ Said = Mapping[str, Any]
 WHOLE, STREAMED, HELPER = "whole", "streamed", "helper"
 ANYHOW = (WHOLE, STREAMED, HELPER)
 MODEL = "gemini-3.8-flash"
+NOTES = "The heron stands."
 
 
 def _nothing(upstream: SharedUpstream) -> None:
@@ -156,6 +158,45 @@ def _models(said: Said) -> None:
         assert {"tools", "response_format", "stop"} <= set(model["supported_parameters"])
 
 
+def _file(said: Said) -> None:
+    made = said["made"]
+    assert (made["filename"], made["bytes"]) == ("notes.txt", len(NOTES))
+    assert said["read"]["id"] == made["id"]
+    assert (said["content"], said["is_listed"]) == (NOTES, True)
+    assert said["chat"]
+    assert said["response"]
+    assert (said["deleted"]["id"], said["deleted"]["deleted"]) == (made["id"], True)
+
+
+def _picture(said: Said) -> None:
+    for data in (said["made"], said["edited"]):
+        assert base64.b64decode(data).startswith(b"\x89PNG")
+
+
+def response(*items: str, **expected: Any) -> Callable[[Said], None]:
+    """A response of these kinds of items, with what else is told of it."""
+
+    def check(said: Said) -> None:
+        assert (said["error"], said["status"], said["items"]) == (None, "completed", list(items))
+        assert said["last"] in (None, "response.completed")
+        assert {name: said[name] for name in expected} == expected
+
+    return check
+
+
+def _called(said: Said) -> None:
+    response("function_call", text="")(said)
+    [call] = said["calls"]
+    assert (call["name"], json.loads(call["arguments"])) == OSLO
+
+
+def _stored(said: Said) -> None:
+    assert said["texts"] == ["one", "two"]
+    assert said["listed"] == ["Say: one", "one", "Say: two"]
+    assert said["follows"]
+    assert said["is_gone"]
+
+
 def _model(said: Said) -> None:
     assert [model["id"] for model in said["models"]] == [MODEL]
 
@@ -224,6 +265,66 @@ ALLOWED = {
 NAMED = {"type": "function", "function": {"name": "get_weather"}}
 
 FEATURES = (
+    # Responses
+    Feature(
+        "response",
+        response("message", text=TEXT, thoughts=[]),
+        {"model": MODEL, "input": "Count."},
+        call="response",
+        prepare=script("One, ", "two, ", "three, four."),
+    ),
+    Feature(
+        "response with sealed thoughts",
+        response("reasoning", "message", text="hello", thoughts=[]),
+        {"model": MODEL, "input": "Say: hello", "include": ["reasoning.encrypted_content"]},
+        call="response",
+    ),
+    Feature(
+        "response with thoughts",
+        response("reasoning", "message", text=TEXT, thoughts=["Hm."]),
+        {"model": MODEL, "input": "Count.", "reasoning": {"summary": "auto"}},
+        call="response",
+        prepare=lambda upstream: upstream.script(*answer(TEXT, thoughts=("Hm.",))),
+    ),
+    Feature(
+        "response that calls",
+        _called,
+        {
+            "model": MODEL,
+            "input": IN_OSLO,
+            "tools": [{"type": "function", **WEATHER["function"]}],
+            "tool_choice": "required",
+        },
+        call="response",
+    ),
+    Feature(
+        "response that never is json",
+        error(502, "upstream_error", "text.format"),
+        {
+            "model": MODEL,
+            "input": CAPITAL,
+            "text": {"format": {"type": "json_schema", **SCHEMA["json_schema"]}},
+        },
+        call="response",
+        modes=(STREAMED,),
+        prepare=manner(json_manner="never"),
+        questions=2,
+    ),
+    Feature(
+        "response with a search",
+        response("message", "web_search_call", text="".join(SEARCHED)),
+        {"model": MODEL, "input": "Tea?", "tools": [{"type": "web_search"}]},
+        call="response",
+        prepare=script(*SEARCHED, citations=True),
+    ),
+    Feature(
+        "a stored response",
+        _stored,
+        {"model": MODEL, "input": "Say: one", "further": "Say: two"},
+        call="stored response",
+        modes=(HELPER,),
+        questions=2,
+    ),
     # Function calling
     Feature("call", calls(OSLO), asked(IN_OSLO, tools=[WEATHER])),
     Feature(
@@ -430,6 +531,23 @@ FEATURES = (
         {**asked("Tea?"), "model": f"{MODEL}-search"},
         modes=(WHOLE, STREAMED),
         prepare=script(*SEARCHED, citations=True),
+    ),
+    # Files and pictures
+    Feature(
+        "a stored file",
+        _file,
+        {"model": MODEL, "name": "notes.txt", "text": NOTES},
+        call="file",
+        modes=(WHOLE,),
+        questions=2,
+    ),
+    Feature(
+        "a picture, made and edited",
+        _picture,
+        {"model": "gpt-image-2", "prompt": "A red fox", "size": "1024x1024"},
+        call="picture",
+        modes=(WHOLE, STREAMED),
+        questions=2,
     ),
     # Models
     Feature("models", _models, call="models", modes=(WHOLE,), questions=0),

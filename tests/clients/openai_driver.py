@@ -8,6 +8,7 @@ A job has `call`, `mode` (whole, streamed, or the SDK's stream helper) and `para
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import sys
@@ -132,6 +133,93 @@ def transcription(client: openai.OpenAI, job: dict[str, Any]) -> dict[str, Any]:
     return {"made": str(client.audio.transcriptions.create(file=voice, **job["params"]))}
 
 
+def file(client: openai.OpenAI, job: dict[str, Any]) -> dict[str, Any]:
+    """Uploads a file, reads it, asks about it in two ways, and deletes it."""
+    model, name, text = (job["params"][key] for key in ("model", "name", "text"))
+    made = client.files.create(file=(name, text.encode()), purpose="user_data")
+    parts = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "file", "file": {"file_id": made.id}},
+    ]
+    chat: Any = {"model": model, "messages": [{"role": "user", "content": parts}]}
+    content: Any = [{"type": "input_file", "file_id": made.id}]
+    asked: Any = [{"role": "user", "content": content}]
+    return {
+        "made": made.model_dump(),
+        "read": client.files.retrieve(made.id).model_dump(),
+        "content": client.files.content(made.id).read().decode(),
+        "is_listed": made.id in [each.id for each in client.files.list(limit=1)],
+        "chat": client.chat.completions.create(**chat).choices[0].message.content,
+        "response": client.responses.create(model=model, input=asked).output_text,
+        "deleted": client.files.delete(made.id).model_dump(),
+    }
+
+
+def picture(client: openai.OpenAI, job: dict[str, Any]) -> dict[str, Any]:
+    """Makes a picture, and edits it: both in base64."""
+    is_streamed = job["mode"] == "streamed"
+
+    def last(made: Any) -> str:
+        return list(made)[-1].b64_json if is_streamed else made.data[0].b64_json
+
+    ask = {**job["params"], "stream": is_streamed}
+    made = last(client.images.generate(**ask))
+    given = ("fox.png", base64.b64decode(made), "image/png")
+    return {"made": made, "edited": last(client.images.edit(image=given, **ask))}
+
+
+def response(client: openai.OpenAI, job: dict[str, Any]) -> dict[str, Any]:
+    """Asks for a response, and tells its items."""
+    params, mode = job["params"], job["mode"]
+    if mode == "helper":
+        with client.responses.stream(**params) as stream:
+            events = [event.type for event in stream]
+            made = stream.get_final_response()
+    elif mode == "streamed":
+        *begun, last = client.responses.create(**params, stream=True)
+        events, made = [event.type for event in (*begun, last)], last.response
+    else:
+        events, made = [], client.responses.create(**params)
+    return {
+        "status": made.status,
+        "last": events[-1] if events else None,
+        "items": [item.type for item in made.output],
+        "thoughts": [s.text for item in made.output for s in getattr(item, "summary", None) or ()],
+        "text": made.output_text,
+        "calls": [
+            {"name": item.name, "arguments": item.arguments}
+            for item in made.output
+            if item.type == "function_call"
+        ],
+    }
+
+
+def stored_response(client: openai.OpenAI, job: dict[str, Any]) -> dict[str, Any]:
+    """Asks for a response and goes on from it, reads both as they are kept, and deletes the first."""
+    ask, further = job["params"], {**job["params"], "input": job["params"]["further"]}
+    del ask["further"], further["further"]
+    first = client.responses.create(**ask)
+    with client.responses.stream(**further, previous_response_id=first.id) as stream:
+        for _ in stream:
+            pass
+        second = stream.get_final_response()
+    items = client.responses.input_items.list(second.id, order="asc", limit=1)
+    listed = [part.text for item in items for part in item.content]
+    read = [client.responses.retrieve(each.id) for each in (first, second)]
+    client.responses.delete(first.id)
+    try:
+        client.responses.retrieve(first.id)
+        is_gone = False
+    except openai.NotFoundError:
+        is_gone = True
+    return {
+        "texts": [each.output_text for each in read],
+        "follows": read[1].previous_response_id == first.id,
+        "listed": listed,
+        "is_gone": is_gone,
+    }
+
+
 CALLS: dict[str, Any] = {
     "version": lambda client, job: {"version": openai.__version__},
     "chat": chat,
@@ -141,6 +229,10 @@ CALLS: dict[str, Any] = {
     "moderations": lambda client, job: {"made": str(client.moderations.create(**job["params"]))},
     "speech": lambda client, job: {"made": str(client.audio.speech.create(**job["params"]))},
     "transcription": transcription,
+    "file": file,
+    "picture": picture,
+    "response": response,
+    "stored response": stored_response,
 }
 
 

@@ -12,6 +12,8 @@ from anthropic.types import Message
 
 from tests.support.serving import Served, SharedUpstream
 
+pytestmark = pytest.mark.slow
+
 USED = "gemini-3.8-flash"
 PNG = b"\x89PNG\r\n\x1a\npixels"
 PDF = b"%PDF-1.7 pages"

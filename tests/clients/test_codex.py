@@ -1,18 +1,21 @@
-"""The Codex CLI: its requests as it sends them, replayed; and the program itself, where it is there."""
+"""The Codex CLI: its requests as it sends them, replayed; and the program itself."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gbproxy.connect.endpoint import Endpoint
+from gbproxy.connect.programs import PROGRAMS
+from gbproxy.connect.rendering import file_text
 from gbproxy.simulator import answer
 from tests.support.chats import used_sessions
+from tests.support.node_client import CODEX, needs_codex
 from tests.support.responses import check_order, events_of
 from tests.support.serving import Reply, Served, SharedUpstream
 
@@ -152,10 +155,7 @@ def test_the_models_as_the_program_reads_them(gateway: Served) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("codex") is None,
-    reason="NOT CHECKED WITH THE CODEX CLI: there is none on PATH (npm install @openai/codex)",
-)
+@needs_codex
 def test_the_program_does_a_task_of_two_steps(
     gateway: Served, upstream: SharedUpstream, tmp_path: Path
 ) -> None:
@@ -163,18 +163,17 @@ def test_the_program_does_a_task_of_two_steps(
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
     work.mkdir()
-    (home / "config.toml").write_text(
-        f'model = "{MODEL}"\nmodel_provider = "gbproxy"\n[model_providers.gbproxy]\nname = "gbproxy"\n'
-        f'base_url = "{gateway.url}/v1"\nmodel_catalog_url = "{gateway.url}/v1/models"\n'
-        'env_key = "GBPROXY_KEY"\nwire_api = "responses"\n'
-    )
+    (program,) = (each for each in PROGRAMS if each.name == "codex")
+    (way,) = program.ways
+    config = file_text(way, way.files[0], Endpoint(gateway.url, MODEL))
+    (home / "config.toml").write_text(config, "utf-8")
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
     done = subprocess.run(
-        ["codex", "exec", "--skip-git-repo-check", "--json", "-s", "danger-full-access",
+        [CODEX, "exec", "--skip-git-repo-check", "--json", "-s", "danger-full-access",
          "Write hello into a.txt, then make it upper case"],
         cwd=work,
-        env={**kept, "CODEX_HOME": str(home), "GBPROXY_KEY": gateway.key},
+        env={**kept, "CODEX_HOME": str(home), "OPENAI_API_KEY": gateway.key},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

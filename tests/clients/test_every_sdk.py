@@ -19,15 +19,18 @@ import pytest
 
 from tests.clients.features import FEATURES, Feature
 from tests.support.serving import ROOT, Served, SharedUpstream
+from tests.support.storages import DATABASES
 
 HERE = Path(__file__).parent
 CLIENTS = ROOT / ".venv-clients"  # made by `make ci-deps`, as the packages for Node are
 SDKS = ("python 3", "python 2", "node")
+KEEP_ROWS = ("file", "picture", "response", "stored response")
 CASES = [
     pytest.param(feature, mode, id=f"{feature.name}, {mode}".replace(" ", "_"))
     for feature in FEATURES
     for mode in feature.modes
 ]
+KEPT = [case for case in CASES if case.values[0].call in KEEP_ROWS]  # type: ignore[union-attr]
 
 
 class Sdk:
@@ -116,6 +119,21 @@ def test_programs_see_of_each_feature_what_they_must(
 
     feature.check({"error": None, **said})
     assert len(upstream.questions()) == feature.questions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", DATABASES, scope="module")
+@pytest.mark.parametrize("sdk", SDKS)
+@pytest.mark.parametrize(("feature", "mode"), KEPT)
+def test_programs_see_the_same_of_two_workers(
+    sdks: Callable[[str, Served], Sdk],
+    gateway: Served,
+    upstream: SharedUpstream,
+    feature: Feature,
+    mode: str,
+    sdk: str,
+) -> None:
+    test_programs_see_of_each_feature_what_they_must(sdks, gateway, upstream, feature, mode, sdk)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from google import genai
 from google.genai import errors, types
 from pydantic import BaseModel
 
+from gbproxy.api.gemini.body import ImageConfigBody
 from gbproxy.simulator import (
     Fin,
     HoldHeaders,
@@ -486,6 +487,7 @@ def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(
         "systemInstruction", "candidateCount", "maxOutputTokens", "stopSequences", "tools",
         "responseLogprobs", "responseMimeType", "responseSchema", "responseJsonSchema",
         "toolConfig", "cachedContent", "responseModalities", "thinkingConfig",
+        "imageConfig",
     }  # fmt: skip
     of_the_sdk = {"httpOptions", "shouldReturnHttpResponse", "automaticFunctionCalling"}
     at_top = {
@@ -511,3 +513,4 @@ def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(
 
     told = {name.removeprefix("generationConfig.") for name in gateway.log_of(reply)["ignored"]}
     assert without <= told
+    assert types.ImageConfig.model_fields.keys() == ImageConfigBody.model_fields.keys()

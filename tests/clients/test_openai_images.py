@@ -13,9 +13,12 @@ from openai.types import Image
 from gbproxy.simulator import answer, image_reply, policy_violation
 from gbproxy.simulator.widget.files import picture
 from tests.support.serving import Reply, Served, SharedUpstream
+from tests.support.storages import on_databases_too
 
 PNG, OTHER_PNG = picture("one"), picture("two")
 IMAGE_TOOL = {"imageGenerationSpec": {}}
+
+pytestmark = on_databases_too
 
 
 def asked(upstream: SharedUpstream) -> list[dict[str, Any]]:
@@ -107,7 +110,8 @@ def test_a_stream_ends_with_the_images(
     for event in events:
         assert event.type == "image_generation.completed"
         assert base64.b64decode(event.b64_json) == PNG
-        assert (event.size, event.quality, event.background) == ("1024x1536", "high", "auto")
+        assert (event.size, event.output_format) == ("64x64", "png")  # those that came
+        assert (event.quality, event.background) == ("auto", "auto")
         assert event.usage.total_tokens > 1290
 
 
@@ -131,13 +135,13 @@ def test_what_has_words_goes_into_the_prompt_and_the_rest_is_named(
     assert question["query"]["parts"] == [
         {
             "text": "A fox\n\nThe picture is to be wide, 1536 pixels wide and 1024 pixels high, of"
-            " high quality, with fine detail, on a transparent background."
+            " high quality, with fine detail, on a transparent background, in the file format WEBP."
         }
     ]
-    assert raw.headers["x-gbproxy-ignored"] == "output_format, moderation, user"
+    assert raw.headers["x-gbproxy-ignored"] == "moderation, user"
     made = raw.parse()
-    assert (made.size, made.quality, made.background) == ("1536x1024", "high", "transparent")
-    assert made.output_format == "png"  # the one that came
+    assert (made.size, made.output_format) == ("64x64", "png")  # those that came
+    assert (made.quality, made.background) == (None, None)
 
 
 def test_a_chat_model_draws_with_one_tool(client: openai.OpenAI, upstream: SharedUpstream) -> None:
@@ -181,6 +185,22 @@ def test_pictures_are_edited(client: openai.OpenAI, upstream: SharedUpstream, nu
     sent = [session.files[file_id].content for file_id in question["fileIds"]]
     assert sent == [content for _, content, _ in given]
     assert question["query"]["parts"][0]["text"].endswith("Make it blue")
+
+
+def test_an_uploaded_picture_is_edited(
+    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream
+) -> None:
+    upstream.script(*image_reply(content=OTHER_PNG))
+    made = client.files.create(file=("fox.png", PNG), purpose="vision")
+    body = {"images": [{"file_id": made.id}], "prompt": "A hat", "response_format": "b64_json"}
+
+    reply = gateway.request("POST", "/v1/images/edits", json.dumps(body), gateway.headers)
+
+    assert reply.status == 200, reply.body
+    assert base64.b64decode(reply.json()["data"][0]["b64_json"]) == OTHER_PNG
+    [question] = asked(upstream)
+    [session] = [s for s in upstream.sessions.values() if question["session"] == s.short_name]
+    assert [session.files[file_id].content for file_id in question["fileIds"]] == [PNG]
 
 
 def test_a_mask_goes_last_and_is_explained(client: openai.OpenAI, upstream: SharedUpstream) -> None:

@@ -8,13 +8,16 @@ from typing import Any
 
 import openai
 import pytest
-from openai.types.responses import ResponseOutputMessage
+from openai.types.responses import Response, ResponseFunctionWebSearch, ResponseOutputMessage
+from openai.types.responses.response_function_web_search import ActionSearch
 from pydantic import BaseModel
 
-from gbproxy.simulator import Fin, Text, answer, policy_violation, quota
+from gbproxy.simulator import Fin, Text, answer, image_reply, policy_violation, quota
+from gbproxy.simulator.widget.files import picture
 from tests.support.chats import used_sessions
 from tests.support.responses import check_order, check_response, events_of, kinds
 from tests.support.serving import Served, SharedUpstream
+from tests.support.storages import on_databases_too
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 
 USED = "gemini-3.8-flash"
@@ -34,6 +37,8 @@ PNG, PDF = b"\x89PNG\r\n\x1a\n" + 300_000 * b"x", b"%PDF-1.7 pages"
 ABOUT_OSLO = "What is the weather in Oslo?"
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
 PATCH: Any = {"type": "custom", "name": "apply_patch", "format": GRAMMAR}
+
+pytestmark = on_databases_too
 
 
 class Fact(BaseModel):
@@ -213,17 +218,60 @@ def test_an_answer_is_parsed_into_a_model(client: openai.OpenAI, upstream: Share
 
 def test_sources_of_a_search(client: openai.OpenAI, upstream: SharedUpstream) -> None:
     upstream.set(citations=True)
-    upstream.script(*answer(*FRAGMENTS))
+    upstream.script(*answer(*FRAGMENTS), times=2)
+    search: Any = {
+        "tools": [{"type": "web_search"}],
+        "include": ["web_search_call.action.sources"],
+    }
 
-    response = client.responses.create(model=USED, input=QUESTION, tools=[{"type": "web_search"}])
+    whole = client.responses.create(model=USED, input=QUESTION, **search)
+    with client.responses.stream(model=USED, input=QUESTION, **search) as stream:
+        seen = [event.type.removeprefix("response.") for event in stream]
+        streamed = stream.get_final_response()
 
-    [message] = response.output
-    assert isinstance(message, ResponseOutputMessage)
-    [part] = message.content
-    assert part.type == "output_text"
-    [source] = part.annotations
-    assert source.type == "url_citation"
-    assert TEXT.endswith(part.text[source.start_index : source.end_index])
+    for response in (whole, streamed):
+        message, call = response.output
+        assert isinstance(message, ResponseOutputMessage)
+        [part] = message.content
+        assert part.type == "output_text"
+        [source] = part.annotations
+        assert source.type == "url_citation"
+        assert TEXT.endswith(part.text[source.start_index : source.end_index])
+        assert isinstance(call, ResponseFunctionWebSearch)
+        assert isinstance(call.action, ActionSearch)
+        assert [page.url for page in call.action.sources or ()] == [source.url]
+    assert seen[seen.index("output_text.annotation.added") :] == [
+        "output_text.annotation.added",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "output_item.added",
+        "web_search_call.in_progress",
+        "web_search_call.searching",
+        "web_search_call.completed",
+        "output_item.done",
+        "completed",
+    ]
+
+
+def test_a_conversation_with_a_search_goes_on_in_its_session(
+    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream
+) -> None:
+    upstream.set(citations=True)
+    tools: Any = [{"type": "web_search"}]
+    history: list[Any] = [{"role": "user", "content": "Say: one"}]
+
+    first = client.responses.create(model=USED, input=history, tools=tools)
+    history += [item.to_dict() for item in first.output]
+    history += [{"role": "user", "content": "Say: two"}]
+    reply = post(gateway, model=USED, input=history, tools=tools)
+    client.responses.create(
+        model=USED, input="Say: three", tools=tools, previous_response_id=reply.json()["id"]
+    )
+
+    assert reply.headers["x-gbproxy-ignored"] is None
+    [session] = used_sessions(upstream)
+    assert session.queries[1:] == ["Say: two", "Say: three"]
 
 
 def test_a_limit_ends_the_answer_as_incomplete(
@@ -305,6 +353,9 @@ def test_a_stored_response_is_read_listed_and_deleted(client: openai.OpenAI) -> 
     client.responses.delete(first.id)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(first.id)
+    assert client.responses.retrieve(second.id).id == second.id
+    with pytest.raises(openai.NotFoundError, match="is there, but not all of those before it"):
+        client.responses.input_items.list(second.id)
     with pytest.raises(openai.BadRequestError, match="send the whole history"):
         client.responses.create(model=USED, input="On", previous_response_id=second.id)
 
@@ -373,6 +424,81 @@ def test_pictures_and_files_go_up_with_their_real_types(
         ("file.png", "image/png"),
     ]
     assert len(used_sessions(upstream)) == 1
+
+
+DRAW: Any = {"type": "image_generation", "size": "1536x1024"}
+FOX = picture("fox")
+
+
+def pictures_of(response: Response) -> list[bytes]:
+    calls = [item for item in response.output if item.type == "image_generation_call"]
+    assert all(call.status == "completed" for call in calls)
+    return [base64.b64decode(call.result or "") for call in calls]
+
+
+def test_a_picture_is_an_item_and_the_next_response_goes_on_from_it(
+    client: openai.OpenAI, upstream: SharedUpstream
+) -> None:
+    upstream.script(*image_reply("Here: ", content=FOX), times=2)
+
+    first = client.responses.create(
+        model=USED, input="A fox", tools=[DRAW], tool_choice={"type": "image_generation"}
+    )
+    second = client.responses.create(
+        model=USED, input="bluer", tools=[DRAW], previous_response_id=first.id
+    )
+
+    assert pictures_of(first) == pictures_of(second) == [FOX]
+    assert first.output_text.startswith("Here: ")
+    assert "/media/" not in first.output_text
+    asked = [call.body["streamAssistRequest"] for call in upstream.calls("widgetStreamAssist")]
+    assert asked[0]["toolsSpec"] == {"imageGenerationSpec": {}}
+    assert "wide, 1536 pixels wide" in upstream.questions()[0]
+    assert upstream.questions()[1] == "bluer"
+    assert len(used_sessions(upstream)) == 1
+    assert upstream.calls("widgetAddContextFile") == []
+
+
+def test_another_session_is_given_the_picture_that_was_made(
+    client: openai.OpenAI, upstream: SharedUpstream
+) -> None:
+    upstream.script(*image_reply(content=FOX))
+    first = client.responses.create(model=USED, input="A fox", tools=[DRAW])
+    [call] = [item for item in first.output if item.type == "image_generation_call"]
+
+    client.responses.create(
+        model=USED,
+        input=[
+            {"role": "user", "content": "A fox, or what is one"},
+            {"type": "image_generation_call", "id": call.id},  # type: ignore[typeddict-item]
+            {"role": "user", "content": "bluer"},
+        ],
+    )
+
+    [file] = [c for c in upstream.calls("widgetAddContextFile") if c.csesidx is not None]
+    assert base64.b64decode(file.body["addContextFileRequest"]["fileContents"]) == FOX
+
+
+def test_a_picture_in_a_stream(client: openai.OpenAI, upstream: SharedUpstream) -> None:
+    upstream.script(*image_reply("Here: ", content=FOX))
+
+    with client.responses.stream(model=USED, input="A fox", tools=[DRAW]) as stream:
+        seen = [event.type for event in stream]
+        response = stream.get_final_response()
+
+    assert pictures_of(response) == [FOX]
+    assert seen.count("response.image_generation_call.completed") == 1
+
+
+def test_without_the_tool_a_picture_is_a_link_in_the_text(
+    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream
+) -> None:
+    upstream.script(*image_reply("Here: ", content=FOX))
+
+    response = client.responses.create(model=USED, input="A fox")
+
+    assert f"]({gateway.url}/media/" in response.output_text
+    assert pictures_of(response) == []
 
 
 def test_paths_that_are_not_offered_say_so(gateway: Served) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gbproxy.simulator import HoldHeaders, Stall, Text, answer, overloaded
+from gbproxy.simulator import HoldHeaders, Stall, Text, answer, image_reply, overloaded
 from tests.support.chats import used_sessions
 from tests.support.serving import Call, Front, Reply, Served, SharedUpstream, fronting
 
@@ -100,6 +100,19 @@ def test_a_stream_is_written_in_the_format_s_way(served: Served, upstream: Share
         "stop_sequence": None,
         "stop_details": None,
     }
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_picture_is_a_link_in_the_text(
+    served: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    upstream.script(*image_reply("Here: ", content=b"\x89PNG\r\n\x1a\n"))
+    upstream.script(*image_reply("Here: ", content=b"\x89PNG\r\n\x1a\n", inline=True))
+
+    linked, named = (ask(served, stream=stream).body.decode() for _ in range(2))
+
+    assert f"]({served.url}/media/" in linked
+    assert "[The model made a file (" in named
 
 
 def test_its_heartbeat_begins_the_response_and_goes_on(

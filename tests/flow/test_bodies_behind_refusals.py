@@ -9,13 +9,13 @@ import math
 import selectors
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
+from tests.support.health import waits_for_health
 from tests.support.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
 
 pytestmark = pytest.mark.slow
@@ -136,16 +136,6 @@ def flood(gateway: Served, refusal: tuple[str, str, int], body: Body) -> Flooded
             return Flooded(sent, received, time.monotonic() - answered_at)
 
 
-def most_health_took(gateway: Served, running: Collection[Future[Any]]) -> float:
-    """The longest wait for health while these run, asked all the time on connections of its own."""
-    slowest_s = 0.0
-    while wait(running, timeout=0.005).not_done:
-        started = time.monotonic()
-        assert gateway.request("GET", "/health").status == 200
-        slowest_s = max(slowest_s, time.monotonic() - started)
-    return slowest_s
-
-
 def flood_all(
     gateway: Served,
     floods: Mapping[str, tuple[tuple[str, str, int], Body]],
@@ -156,16 +146,15 @@ def flood_all(
     before = resident_bytes(next(iter(gateway.worker_pids())))
     with ThreadPoolExecutor(4) as pool:
         running = {name: pool.submit(flood, gateway, *each) for name, each in floods.items()}
-        slowest_s = most_health_took(gateway, running.values())
+        waits = waits_for_health(gateway, running.values())
         done = {name: future.result() for name, future in running.items()}
     grown_mb = (resident_bytes(next(iter(gateway.worker_pids()))) - before) / 1e6
     most_mb = max(flooded.sent for flooded in done.values()) / 1e6
     record(
         "measured",
-        f"{what}: health {slowest_s * 1000:.0f} ms at most, {grown_mb:.1f} MB, of one"
-        f" {most_mb:.1f} MB",
+        f"{what}: {waits}, {grown_mb:.1f} MB, of one {most_mb:.1f} MB",
     )
-    assert slowest_s < 0.5
+    assert waits.is_short, waits
     assert grown_mb < 30
     return done
 

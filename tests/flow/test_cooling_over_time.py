@@ -16,9 +16,9 @@ from gbproxy.accounts.model_support import ModelSupport
 from gbproxy.conversations import Conversations
 from gbproxy.domain.account import WIDGET, Account
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.catalogue import Catalogue
 from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.events import collect
-from gbproxy.domain.models import Catalogue
 from gbproxy.domain.session import Session
 from gbproxy.errors import CredentialRefused, GatewayError, QuotaExhausted, UpstreamOverloaded
 from gbproxy.gateway import Gateway

@@ -43,11 +43,11 @@ def databases(folder: Path) -> list[Path]:
     return sorted(folder.glob("gbproxy-database-*"))
 
 
-def refused(environment: dict[str, str]) -> str:
-    """What a start that must fail says on stderr."""
+def refused(environment: dict[str, str], status: int = 2) -> str:
+    """What a start that must fail with this status says on stderr."""
     given = {"HOST": "127.0.0.1", "PORT": str(free_port()), "API_KEYS": KEY, **environment}
     with process(GUNICORN, given) as running:
-        assert running.wait(30) == 2
+        assert running.wait(60) == status
         assert "Traceback" not in running.stderr
         return running.stderr
 
@@ -171,6 +171,16 @@ def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None:
     said = refused({"DATABASE_URL": f"sqlite:///{path}", "SECRET_KEY": SECRET})
 
     assert "DATABASE_URL: the database cannot be used: file is not a database" in said
+
+
+def test_a_server_that_stays_away_ends_the_start_with_the_status_of_what_may_pass(
+    tmp_path: Path,
+) -> None:
+    away = {"DATABASE_URL": f"postgresql:///name?host={tmp_path}", "SECRET_KEY": SECRET}
+
+    said = refused(away, status=os.EX_TEMPFAIL)
+
+    assert "DATABASE_URL: the database cannot be used: connection" in said
 
 
 def test_mistakes_about_the_database_are_told_with_all_others() -> None:

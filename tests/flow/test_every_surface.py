@@ -4,6 +4,7 @@ the same answer everywhere, and one surface goes on where another has begun.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -13,9 +14,12 @@ import pytest
 
 from gbproxy import FunctionTool, load_settings, open_gateway
 from gbproxy.domain.principal import Principal, key_digest
-from gbproxy.simulator import answer, policy_violation
+from gbproxy.simulator import answer, image_reply, policy_violation
+from gbproxy.simulator.widget.files import picture
 from tests.support.chats import accounts, topic, used_sessions
-from tests.support.serving import FORGETFUL, KEY, Front, SharedUpstream, serving
+from tests.support.messages_with_files import uploaded
+from tests.support.responses_surface import Responses
+from tests.support.serving import FORGETFUL, KEY, Front, Served, SharedUpstream, serving
 from tests.support.surfaces import (
     Anthropic,
     Ask,
@@ -27,11 +31,15 @@ from tests.support.surfaces import (
     Result,
     Said,
     SurfaceClient,
+    WithFile,
 )
 
-HTTP = ("openai", "gemini", "anthropic", "native")
-WITH_HISTORY = ("openai", "gemini", "anthropic", "library")
+HTTP = ("openai", "responses", "gemini", "anthropic", "native")
+WITH_HISTORY = ("openai", "responses", "gemini", "anthropic", "library")
+WITH_STORED = ("openai", "responses", "gemini", "anthropic")
 ALL = (*HTTP, "library")
+PDF = b"%PDF-1.7 pages"
+PNG = picture("a fox")
 QUESTION = "What is the weather in Oslo?"
 WEATHER = FunctionTool(
     "get_weather",
@@ -72,6 +80,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ):
             clients: dict[str, SurfaceClient] = {
                 "openai": OpenAI(gateway),
+                "responses": Responses(gateway),
                 "gemini": Gemini(gateway),
                 "anthropic": Anthropic(gateway),
                 "native": Native(gateway),
@@ -186,7 +195,7 @@ def test_a_history_is_gone_on_from_by_any_surface(
     """Each sends all that was said, and the upstream is sent what is new: in one session."""
     asked = [f"{topic()}: first?", "Second?", "Third?", "Fourth?"]
     streams = cycle([False, False, True, True])
-    turns: list[str | Said | Result] = []
+    turns: list[str | WithFile | Said | Result] = []
 
     for question, name in zip(asked, (first, second, first, second), strict=True):
         upstream.script(*answer("Answer to ", question, thoughts=("Hm.",)))
@@ -235,3 +244,99 @@ def test_a_conversation_is_gone_on_by_its_id_on_any_surface(
     assert begun.conversation
     [session] = used_sessions(upstream)
     assert session.queries == asked
+
+
+# Files and pictures
+
+
+@streamed_or_not
+def test_a_file_goes_up_from_every_surface(
+    clients: Mapping[str, SurfaceClient], upstream: SharedUpstream, stream: bool
+) -> None:
+    ask = Ask([WithFile("What is it?", PDF)], stream=stream)
+
+    said = said_by_all(clients, upstream, ask, *answer("A report."))
+
+    assert said.keys() == set(ALL)
+    assert_alike(said)
+    assert said["library"].text == "A report."
+    assert uploaded(upstream) == [PDF] * len(ALL)
+
+
+def stored(gateway: Served, headers: Mapping[str, str], path: str = "/v1/files") -> str:
+    """The id of a file that was uploaded, without any API's letters."""
+    form = (
+        b'--of-it\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--of-it\r\n'
+        b'Content-Disposition: form-data; name="file"; filename="report.pdf"\r\n\r\n%b\r\n--of-it--\r\n'
+    )
+    kind = {"Content-Type": "multipart/form-data; boundary=of-it"}
+    reply = gateway.request("POST", path, form % PDF, gateway.headers | kind | headers)
+    made = reply.json().get("file", reply.json())
+    return re.split("[-_/]", made.get("id") or made["name"])[-1]
+
+
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        ({}, "/v1/files"),
+        ({"anthropic-version": "2023-06-01"}, "/v1/files"),
+        ({"x-goog-api-client": "tests"}, "/upload/v1beta/files"),
+    ],
+    ids=["openai", "anthropic", "gemini"],
+)
+@streamed_or_not
+def test_a_file_that_one_api_has_stored_goes_up_from_every_surface_that_names_files(
+    clients: Mapping[str, SurfaceClient],
+    world: World,
+    upstream: SharedUpstream,
+    stream: bool,
+    headers: Mapping[str, str],
+    path: str,
+) -> None:
+    id_ = stored(world.front.gateway, headers, path)
+    naming = {name: each for name, each in clients.items() if each.takes_stored_files}
+    ask = Ask([WithFile("What is it?", PDF, id_)], stream=stream)
+
+    said = said_by_all(naming, upstream, ask, *answer("A report."))
+
+    assert said.keys() == set(WITH_STORED)
+    assert said == dict.fromkeys(said, said["openai"])
+    assert uploaded(upstream) == [PDF] * len(WITH_STORED)
+
+
+@begun_by
+@gone_on_by
+def test_a_history_with_a_file_is_gone_on_from_by_any_surface(
+    clients: Mapping[str, SurfaceClient],
+    upstream: SharedUpstream,
+    first: str,
+    second: str,
+) -> None:
+    turns: list[str | WithFile | Said | Result] = [WithFile(f"{topic()}: what is it?", PDF)]
+
+    turns.append(clients[first].ask(Ask(turns)))
+    clients[second].ask(Ask([*turns, "And now?"], stream=True))
+
+    [session] = used_sessions(upstream)
+    assert session.queries[1:] == ["And now?"]
+    assert uploaded(upstream) == [PDF]
+
+
+@streamed_or_not
+def test_a_picture_comes_out_of_every_surface_and_its_conversation_goes_on(
+    clients: Mapping[str, SurfaceClient], upstream: SharedUpstream, stream: bool
+) -> None:
+    script = image_reply("Here: ", content=PNG)
+
+    said = said_by_all(clients, upstream, Ask(["draw a fox"], stream=stream), *script)
+
+    assert said.keys() == set(ALL)
+    for name, each in said.items():
+        assert each.pictures == (PNG,), name
+        assert each.text.startswith("Here: ")
+        assert each.finish == "stop"
+    for name, other in zip(HTTP, (*HTTP[1:], HTTP[0]), strict=True):
+        clients[other].ask(Ask(["bluer"], conversation=said[name].conversation))
+    sessions = used_sessions(upstream)
+    asked = [["draw a fox", "bluer"]] * len(HTTP) + [["draw a fox"]]
+    assert sorted((each.queries for each in sessions), reverse=True) == sorted(asked, reverse=True)

@@ -320,6 +320,7 @@ def test_with_one_account_the_next_question_is_answered_at_once_and_nothing_flas
             assert [account["state"] for account in listed.json()["accounts"]] == ["ready"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["401, also with a fresh token", "403"])
 def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(
     front: Front, what: str

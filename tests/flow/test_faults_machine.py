@@ -30,6 +30,8 @@ from tests.support.chats import (
 from tests.support.polling import until
 from tests.support.serving import DONE, Served, SharedUpstream
 
+pytestmark = pytest.mark.slow
+
 COMMAND = (
     sys.executable,
     "-m",

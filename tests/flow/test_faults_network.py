@@ -10,6 +10,8 @@ from tests.support.chats import accounts, killed_in_the_end
 from tests.support.relays import Proxy
 from tests.support.serving import Reply, Served, SharedUpstream
 
+pytestmark = pytest.mark.slow
+
 
 def learnt(gateway: Served, reply: Reply) -> list[str]:
     """Which accounts rest, or are set aside, because of one request."""

@@ -16,6 +16,8 @@ import pytest
 from gbproxy.simulator import HoldHeaders, Pause, Rst, Stall, Text, answer, http_error, overloaded
 from tests.support.serving import DONE, Front, Served, SharedUpstream, fronting, serving
 
+pytestmark = pytest.mark.slow
+
 HEARTBEAT_S = 0.3
 READ_TIMEOUT_S = 1.5
 PING = b": ping\n\n"
@@ -51,10 +53,11 @@ def test_a_response_begins_with_a_heartbeat_when_nothing_comes(
     first = next(arriving)
     began_s = time.monotonic() - asked_at
     body = first + b"".join(arriving)
+    took_s = time.monotonic() - asked_at
 
     assert first == PING
     assert HEARTBEAT_S <= began_s < 2 * HEARTBEAT_S
-    assert 2 <= body.count(PING) <= 3
+    assert 2 <= body.count(PING) <= took_s / HEARTBEAT_S
     assert body.rindex(PING) < body.index(b"All ")
     assert body.endswith(b"data: [DONE]\n\n")
 

@@ -23,6 +23,8 @@ from tests.support.polling import until
 from tests.support.prometheus import METRICS_KEY, answers_in_flight
 from tests.support.serving import Call, Front, Served, SharedUpstream, fronting, serving
 
+pytestmark = pytest.mark.slow
+
 NOTICED_S = 0.2
 NOTICED_BEHIND_PIPELINED_S = 0.4
 TRIES = 3  # the best counts: the machine may be busy with other things

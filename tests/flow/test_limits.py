@@ -302,6 +302,7 @@ def test_without_redis_everybody_is_answered_and_the_log_says_so(
     assert len(two_workers.events("redis.unavailable")) <= 2  # each worker once
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_count_together_do_not_start_with_a_limited_key(
     upstream: SharedUpstream, tmp_path: Path
 ) -> None:

@@ -30,6 +30,8 @@ from gbproxy.simulator import (
 from tests.support.serving import KEY, Front, Served, SharedUpstream, fronting, serving
 from tests.support.texts import TEXT
 
+pytestmark = pytest.mark.slow
+
 EVERY_LINE = {"timestamp", "level", "event", "logger", "request_id"}
 ASKED, SAID, THOUGHT, FOREIGN = "PROMPTMARK", "ANSWERMARK", "THOUGHTMARK", "FOREIGNMARK"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.support.messages_with_files import (
     uploads,
 )
 from tests.support.serving import Front, SharedUpstream, fronting
+
+pytestmark = pytest.mark.slow
 
 MOST_CHARS = 4000
 NAME = "conversation.txt"
@@ -86,6 +89,28 @@ def test_the_file_is_not_sent_again_while_the_session_goes_on(front: Front) -> N
     assert (prompt_of(questions(upstream)[-1]), questions(upstream)[-1]["fileIds"]) == (
         "And then?", []
     )  # fmt: skip
+
+
+def test_a_second_file_in_a_session_has_a_name_of_its_own(front: Front) -> None:
+    said = [*history(12), says(text("And now?"))]
+    answer = {"role": "assistant", "content": front.gateway.ask(said).text}
+    # what came since is too long again
+    since = [says(text(f"{n} " + "more " * (MOST_CHARS // 8))) for n in range(4)]
+
+    assert front.gateway.ask([*said, answer, *since]).succeeded
+
+    first, second = questions(front.upstream)
+    assert second["session"] == first["session"]
+    [(name, _, old)], [(later_name, kind, content)] = (
+        files_of(front.upstream, each) for each in (first, second)
+    )
+    assert (name, kind) == (NAME, "text/plain")
+    assert re.fullmatch(r"conversation-[0-9a-f]{8}\.txt", later_name)
+    assert f"attached file {later_name}, " in prompt_of(second)
+    assert NAME not in prompt_of(second)
+    assert b"0 more" in content
+    assert b"0 more" not in old
+    assert len(prompt_of(second)) <= MOST_CHARS
 
 
 def test_files_and_tools_have_their_place_in_a_long_conversation(front: Front) -> None:

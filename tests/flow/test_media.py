@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,8 @@ from tests.support.serving import (
     serving,
 )
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 MB = 1024 * 1024
 ADMIN = "sk-admin-3b1f6a902c7d4e58"
@@ -52,6 +56,14 @@ def path_of(reply: Reply) -> str:
     """The path of the one link in an answer."""
     [url] = LINK.findall(reply.text)
     return "/media/" + url.rpartition("/")[2]
+
+
+def accounts_of(app: InProcess) -> list[dict[str, Any]]:
+    as_admin = {"Authorization": f"Bearer {ADMIN}"}
+    found: list[dict[str, Any]] = app.request(
+        "GET", "/api/admin/accounts", headers=as_admin
+    ).json()["accounts"]
+    return found
 
 
 def images_of(reply: Reply) -> list[str]:
@@ -136,6 +148,7 @@ def with_bytes(request: pytest.FixtureRequest, own_upstream: SharedUpstream) -> 
         yield gateway
 
 
+@pytest.mark.slow
 @streamed_or_not
 def test_pictures_come_with_their_bytes_where_links_cannot_be_fetched(
     own_upstream: SharedUpstream, with_bytes: Served, stream: bool, request: pytest.FixtureRequest
@@ -173,7 +186,41 @@ def test_a_picture_whose_bytes_are_not_to_be_had_comes_as_its_link(
         [url] = images_of(reply)
         own_upstream.clear_scripts()
         assert app.request("GET", url.removeprefix("http://localhost")).body == PNG
+        goes_on = [
+            {"role": "user", "content": "draw"},
+            {"role": "assistant", "content": reply.text},
+            {"role": "user", "content": "bluer"},
+        ]
+        assert app.ask(goes_on).succeeded
     assert reply.text.startswith("Here: ")
+    assert "[An image could not be fetched from the upstream: " in reply.text
+    assert own_upstream.questions() == ["draw", "bluer"]
+
+
+@streamed_or_not
+@pytest.mark.parametrize(
+    ("call", "error", "state"),
+    [
+        (DOWNLOAD, http_error(401, "UNAUTHENTICATED", "no"), "refused"),
+        ("widgetListSessionFileMetadata", http_error(429, "RESOURCE_EXHAUSTED", "no"), "cooling"),
+    ],
+    ids=["download refused", "list refused"],
+)
+def test_a_picture_that_the_account_refuses_is_said_in_the_answer_and_held_against_it(
+    own_upstream: SharedUpstream, stream: bool, call: str, error: tuple[object, ...], state: str
+) -> None:
+    own_upstream.reset()
+    own_upstream.script(*image_reply("Here: ", content=PNG))
+    own_upstream.script(*error, path=call, times=4)  # type: ignore[arg-type]
+
+    with answering(own_upstream, IMAGES_IN_CHAT="base64", ADMIN_KEY=ADMIN) as app:
+        reply = app.ask("draw", stream=stream)
+        [account] = accounts_of(app)
+
+    assert reply.succeeded
+    assert reply.text.startswith("Here: ")
+    assert "\n\n[An image could not be fetched from the upstream: " in reply.text
+    assert account["state"] == state
 
 
 def test_each_link_begins_where_the_settings_say(own_upstream: SharedUpstream) -> None:
@@ -197,6 +244,39 @@ def test_a_link_begins_where_the_request_came_in_front_of_a_trusted_proxy(
         [url] = LINK.findall(app.ask("draw", headers=proxied).text)
 
     assert url.startswith("https://ai.example.com/media/")
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a b", "a/b)", "a](b", "a@b", "a?b", "a#b", "a\\b", '"><script>']
+)
+def test_a_host_that_is_none_is_in_no_link(
+    upstream: SharedUpstream, gateway: Served, host: str
+) -> None:
+    upstream.script(*image_reply(content=PNG))
+
+    reply = gateway.ask("draw", headers={"Host": host})
+
+    assert reply.status == 200
+    assert b"/media/" not in reply.body
+
+
+@pytest.mark.parametrize("form", ["url", "b64_json"])
+def test_an_image_that_can_only_come_as_a_link_needs_a_host(
+    upstream: SharedUpstream, gateway: Served, form: str
+) -> None:
+    upstream.script(*image_reply(content=PNG))
+    body = json.dumps({"prompt": "a fox", "response_format": form})
+    headers = {"Host": "a b", "Authorization": f"Bearer {gateway.key}"}
+
+    reply = gateway.request("POST", "/v1/images/generations", body, headers)
+
+    if form == "b64_json":
+        assert reply.status == 200
+        return
+    assert (reply.status, reply.error["code"]) == (400, "invalid_request_error")
+    assert "PUBLIC_URL" in reply.error["message"]
+    assert "b64_json" in reply.error["message"]
+    assert upstream.questions() == []
 
 
 # Who may follow a link
@@ -286,6 +366,7 @@ def test_the_session_of_a_link_outlives_the_conversation(own_upstream: SharedUps
     assert without != with_file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_every_worker_follows_a_link(
     own_upstream: SharedUpstream, kind: str, request: pytest.FixtureRequest
@@ -406,6 +487,21 @@ def test_a_failure_before_the_first_byte_is_a_plain_error(
     refused = gateway.request("GET", path)
 
     assert (refused.status, refused.error["code"]) == (502, "upstream_error")
+
+
+def test_a_refusal_of_a_links_file_is_held_against_the_account(
+    own_upstream: SharedUpstream,
+) -> None:
+    own_upstream.reset()
+    own_upstream.script(*image_reply(content=PNG))
+
+    with answering(own_upstream, ADMIN_KEY=ADMIN) as app:
+        path = path_of(app.ask("draw"))
+        own_upstream.script(*http_error(401, "UNAUTHENTICATED", "no"), path=DOWNLOAD, times=4)
+        refused = app.request("GET", path)
+        [account] = accounts_of(app)
+
+    assert (refused.status, account["state"]) == (502, "refused")
 
 
 @pytest.mark.parametrize("body", ["raw", "base64_headers"])

@@ -18,6 +18,7 @@ from gbproxy.simulator import (
     Stall,
     Text,
     answer,
+    image_reply,
     overloaded,
     policy_violation,
     session_not_found,
@@ -288,7 +289,9 @@ def test_a_session_answers_one_message_at_a_time(gateway: Served, upstream: Shar
     ] * 2
     assert busy[0].headers["Retry-After"] == "2"
     assert (shown.status, while_running.count(session)) == (200, 1)
-    until(lambda: chat(gateway, "And?", session).status == 200)  # after its client has left
+    # Its client has left. The upstream notices a little later than the gateway.
+    until(lambda: not any(each.running for each in upstream.sessions.values()))
+    until(lambda: chat(gateway, "And?", session).status == 200)
 
 
 def _request(gateway: Served, body: str) -> bytes:
@@ -312,6 +315,8 @@ def test_a_session_goes_on_after_an_answer_that_was_none(
     upstream.script(*script)
 
     chat(gateway, "Is it?", session, stream=stream)
+    # A client may hear of a broken answer before the upstream's own end of it.
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
     after = chat(gateway, "And now?", session, stream=stream)
 
     assert after.status == 200
@@ -482,6 +487,42 @@ def test_files_go_up_with_the_message_that_has_them(
     ]
     assert files_of(upstream, without) == []
     assert len(texts_by_session(upstream)) == 1
+
+
+@streamed_or_not
+def test_files_that_the_model_makes_are_listed_with_their_links(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    session = opened(gateway)
+    upstream.script(*image_reply("Here: ", content=PNG))
+
+    first = chat(gateway, "draw a fox", session, stream=stream)
+    second = chat(gateway, "bluer", session, stream=stream)
+
+    answered = first.frames[-1] if stream else first.json()
+    [file] = answered["files"]
+    assert file.keys() == {"name", "mime_type", "url"}
+    assert not stream or [e["file"] for e in first.frames if e["type"] == "file"] == [file]
+    assert file["mime_type"] == "image/png"
+    assert "/media/" not in text_of(first)
+    fetched = gateway.request("GET", file["url"].removeprefix(gateway.url))
+    assert (fetched.status, fetched.body) == (200, PNG)
+    assert second.status == 200
+    assert len(texts_by_session(upstream)) == 1
+
+
+@streamed_or_not
+def test_a_file_that_came_with_its_bytes_is_given_with_them(
+    gateway: Served, upstream: SharedUpstream, stream: bool
+) -> None:
+    upstream.script(*image_reply(content=PNG, inline=True))
+
+    reply = chat(gateway, "draw a fox", stream=stream)
+
+    files = [e["file"] for e in reply.frames if e["type"] == "file"] if stream else None
+    [file] = files if files is not None else reply.json()["files"]
+    assert base64.b64decode(file["data"]) == PNG
+    assert not stream or "data" not in reply.frames[-1]["files"][0]
 
 
 @pytest.mark.parametrize("form", ["create", "dash", "own"])

@@ -17,6 +17,8 @@ import pytest
 from gbproxy.simulator import Action, End, Head, Write
 from tests.support.serving import Front, SharedUpstream, fronting
 
+pytestmark = pytest.mark.slow
+
 HALF = b"\\ud83d"
 JSON = {"Content-Type": "application/json; charset=UTF-8"}
 STREAM, CREATE, SIGN_IN = "widgetStreamAssist", "widgetCreateSession", "getoxsrf"

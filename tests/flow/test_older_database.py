@@ -17,6 +17,8 @@ from tests.support.databases import PostgreSQL
 from tests.support.polling import until
 from tests.support.serving import Reply, Served, SharedUpstream, serving
 
+pytestmark = pytest.mark.slow
+
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 WHOLE_ANNA = {
     "name": "anna",
@@ -64,6 +66,7 @@ def listed(gateway: Served, what: str) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in json.loads(replies[-1].body)[what]}
 
 
+@pytest.mark.slow
 def test_it_is_migrated_and_its_conversation_goes_on_in_the_same_upstream_session(
     upstream: SharedUpstream, url: str
 ) -> None:

@@ -26,7 +26,10 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 REQUESTS = "gbproxy_requests_total"
 STARTS = "gbproxy_worker_starts_total"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc"),
+]
 
 
 @pytest.fixture(scope="module")

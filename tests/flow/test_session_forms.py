@@ -13,6 +13,8 @@ from gbproxy.simulator import Element, Pause, Session, policy_violation
 from tests.support.chats import STREAM, assistant, user
 from tests.support.serving import Front, SharedUpstream, fronting
 
+pytestmark = pytest.mark.slow
+
 
 def nameless(text: str, **answer: object) -> Element:
     """A piece of an answer that does not say in which session it is given."""
@@ -114,6 +116,7 @@ def test_an_answer_that_names_no_session_cannot_be_gone_on_from(
     assert len(made()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "switches"),
     [

@@ -198,7 +198,7 @@ def test_stale_cookies_are_renewed_once(page: str) -> None:
     assert len(renewals) == 1
     assert [f"__Secure-C_SES={stale};" in cookie for cookie in cookies] == [True, False, False]
     assert [f"__Secure-C_SES={renewed};" in cookie for cookie in cookies] == [False, True, True]
-    assert not any("NID" in cookie for cookie in cookies)
+    assert not any("NID=" in cookie for cookie in cookies)
 
 
 def test_cookies_are_not_taken_to_another_host() -> None:

@@ -359,11 +359,14 @@ def test_make_run_without_an_account_says_what_to_set(tmp_path: Path) -> None:
     assert "make demo" in result.stderr
 
 
-def test_settings_that_have_no_effect_are_named_once() -> None:
+def test_settings_that_have_no_effect_or_a_doubtful_one_are_named_once() -> None:
     old = {"JWT_SECRET": "x", "OPENAI_COMPATIBLE": "true"}
-    with SharedUpstream() as upstream, serving(upstream.environment() | old) as gateway:
+    doubtful = {"ALERT_WEBHOOK": "http://127.0.0.1:9/x,http://alerts.example.com/a-secret"}
+    with SharedUpstream() as upstream, serving(upstream.environment() | old | doubtful) as gateway:
         ignored = gateway.wait_for_event("setting.ignored")
+        unencrypted = gateway.wait_for_event("webhook.unencrypted")
 
+    assert unencrypted["hosts"] == ["alerts.example.com"]
     assert sorted(ignored["names"]) == sorted(old)
     assert len(gateway.events("setting.ignored")) == 1
 

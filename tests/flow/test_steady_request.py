@@ -23,6 +23,7 @@ from tests.support.polling import until
 from tests.support.serving import Served, SharedUpstream
 
 DELAY_S = 0.15
+VERY_SLOW_S = 0.6  # longer than a busy machine holds up one answer
 ROOM_S = 0.05  # for a machine that does other things too
 REQUESTS = 12
 
@@ -142,7 +143,7 @@ def test_between_a_steady_request_and_its_first_token_there_is_the_stream_alone(
 
 def test_a_fresh_request_takes_a_session_that_was_there_before_it(steady: Steady) -> None:
     """What is called meanwhile is the next one to be prewarmed, and nobody waits for it."""
-    steady.upstream.set(control_delay_s=DELAY_S)
+    steady.upstream.set(control_delay_s=VERY_SLOW_S)
 
     for _ in range(4):
         steady.wait_until_prewarmed()
@@ -153,7 +154,7 @@ def test_a_fresh_request_takes_a_session_that_was_there_before_it(steady: Steady
         (stream,) = [call for call in calls if call.name == STREAM]
         assert session_of(stream).rpartition("/")[2] in known
         assert {call.name for call in calls} <= {STREAM, "widgetCreateSession"}
-        assert asked.ttft_s < DELAY_S
+        assert asked.ttft_s < VERY_SLOW_S
 
 
 def test_no_token_is_bought_on_the_way(steady: Steady) -> None:

@@ -287,6 +287,8 @@ def is_refused(address: tuple[str, int]) -> bool:
         socket.create_connection(address, timeout=5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it was closed in this very moment
+        return False
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -13,11 +14,13 @@ import pytest
 
 from gbproxy.simulator import Simulator, answer
 from tests.support.databases import PostgreSQL
+from tests.support.messages_with_files import PNG, data_url, uploaded
 from tests.support.serving import KEY, serving
 
 pytestmark = pytest.mark.slow
 
 OTHER_KEY = "sk-test-another-0123456789abcdef"
+MB = 1_000_000
 SECRET = "a-secret-key-of-the-tests"
 Connect = Callable[..., openai.OpenAI]
 
@@ -103,3 +106,29 @@ def test_an_answer_is_given_also_while_it_cannot_be_stored(
             assert response.output_text == "hello"
             assert (response.model_extra or {})["store"] is False
             assert served.wait_for_event("response.not_stored")["code"] == "storage_unavailable"
+
+
+def test_a_large_file_is_stored_read_and_gone_on_from(url: str, connect: Connect) -> None:
+    content = PNG + os.urandom(5 * MB)
+    image = data_url(content)
+    part = {"type": "input_image", "image_url": image, "detail": "auto"}
+    asked: Any = [{"role": "user", "content": [part]}]
+    with Simulator() as upstream:
+        environment = upstream.environment() | {
+            "DATABASE_URL": url,
+            "SECRET_KEY": SECRET,
+            "WEB_CONCURRENCY": "2",
+        }
+        with serving(environment) as served:
+            made = connect(served).responses.create(input=asked)
+
+            [listed] = connect(served).responses.input_items.list(made.id).data
+            connect(served).responses.create(
+                input="Why?", previous_response_id=made.id, instructions="In a session of its own."
+            )
+
+            assert listed.to_dict()["content"] == [part]
+            assert uploaded(upstream) == [content, content]
+            connect(served).responses.delete(made.id)
+            with pytest.raises(openai.NotFoundError):
+                connect(served).responses.retrieve(made.id)

@@ -566,7 +566,7 @@ def test_an_upstream_that_is_too_slow_is_a_timeout(
 def test_an_upstream_that_falls_silent_after_content_is_a_timeout_in_the_stream() -> None:
     with (
         Simulator() as upstream,
-        in_process(upstream.environment(), READ_TIMEOUT_S="0.4") as gateway,
+        in_process(upstream.environment(), READ_TIMEOUT_S="2") as gateway,
     ):
         upstream.script(Text("Half "), Stall())
 

@@ -12,11 +12,22 @@ from typing import Any
 
 import pytest
 
-from gbproxy.domain.models import ALL_TOOLS, BUILT_IN
-from gbproxy.simulator import SWITCH_VALUES, HoldHeaders, Simulator, http_error, json_reply
+from gbproxy.domain.catalogue import BUILT_IN
+from gbproxy.domain.models import ALL_TOOLS
+from gbproxy.simulator import (
+    SWITCH_VALUES,
+    HoldHeaders,
+    Simulator,
+    answer,
+    http_error,
+    json_reply,
+    quota,
+)
 from tests.support.chats import accounts, asked, csesidx
 from tests.support.polling import until
 from tests.support.serving import KEY, Reply, Served, SharedUpstream, serving
+
+pytestmark = pytest.mark.slow
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 LOOKUP, STREAM = "lookupWidgetConfig", "widgetStreamAssist"
@@ -361,3 +372,38 @@ def test_a_request_whose_only_tool_is_off_everywhere_is_told_so(
     assert (reply.status, reply.error["code"]) == (400, "invalid_request_error")
     assert tool in reply.error["message"]
     assert upstream.calls(STREAM) == []
+
+
+# Fallbacks, where the quota of a model is used up
+
+
+def test_a_models_fallback_answers_when_its_quota_is_used_up_on_all_accounts() -> None:
+    with SharedUpstream() as upstream:
+        pro = {"id": "gemini-3.1-pro-preview", "fallback": "gemini-3.8-flash"}
+        with gateway_of(upstream, 2, MODELS=json.dumps([pro]), ADMIN_KEY=ADMIN) as gateway:
+            for script in (quota(daily=True), quota(daily=True), answer("One")):
+                upstream.script(*script)
+            first = gateway.ask(model="gemini-pro-latest", stream=True)
+            again = gateway.ask(model="gemini-3.1-pro-preview")
+            other = gateway.ask(model="gemini-auto")
+            entries = gateway.request("GET", "/v1/models", headers=gateway.headers).json()["data"]
+            headers = {"Authorization": f"Bearer {ADMIN}"}
+            admins = gateway.request("GET", "/api/admin/models", headers=headers).json()["models"]
+
+            assert (first.text, first.succeeded, again.succeeded) == ("One", True, True)
+            assert [first.model, again.model, other.model] == [
+                "gemini-3.8-flash",
+                "gemini-3.8-flash",
+                "gemini-auto",
+            ]
+            assert models(upstream) == [pro["id"]] * 2 + ["gemini-3.8-flash"] * 2 + [None]
+            assert first.headers["x-gbproxy-attempts"] == "3"
+            mapped = gateway.events("model.mapped", lambda line: line["reason"] == "quota")
+            assert [(line["asked"], line["used"]) for line in mapped] == [
+                (pro["id"], "gemini-3.8-flash")
+            ] * 2
+            assert gateway.log_of(again)["model"] == "gemini-3.8-flash"
+            for listed_models in (entries, admins):
+                fallbacks = {each["id"]: each.get("fallback") for each in listed_models}
+                assert fallbacks[pro["id"]] == pro["fallback"]
+                assert fallbacks["gemini-auto"] is None

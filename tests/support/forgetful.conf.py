@@ -1,5 +1,5 @@
-"""The gateway's own configuration, and a socket by which tests have it forget what it has learnt of
-its accounts.
+"""The gateway's own configuration, and for each worker a socket by which tests have it forget what it
+has learnt of its accounts.
 """
 
 import os
@@ -31,8 +31,10 @@ def post_worker_init(worker):
 
 def _serve(services):
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.environ["FORGET_SOCKET"])
+        path = os.environ["FORGET_SOCKET"]
+        listener.bind(f"{path}-{os.getpid()}")
         listener.listen()
+        os.rename(f"{path}-{os.getpid()}", f"{path}.{os.getpid()}")  # now it may be found
         while True:
             client, _ = listener.accept()
             with client:

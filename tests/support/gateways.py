@@ -17,7 +17,8 @@ from gbproxy.accounts.pool import Pool
 from gbproxy.conversations import Conversations
 from gbproxy.domain import attachment
 from gbproxy.domain.account import WIDGET, Account, id_of
-from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.attachment import Attachment, LinkedAttachment, StoredAttachment
+from gbproxy.domain.catalogue import Catalogue
 from gbproxy.domain.chat import ChatRequest, Message, Role, TextPart
 from gbproxy.domain.events import (
     FLUSH,
@@ -30,7 +31,7 @@ from gbproxy.domain.events import (
     ThoughtDelta,
     UpstreamStream,
 )
-from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Catalogue, Model
+from gbproxy.domain.models import ALL_TOOLS, AccountCapabilities, Model
 from gbproxy.domain.principal import Principal
 from gbproxy.domain.session import Session
 from gbproxy.emulation.pipeline import Pipeline
@@ -199,6 +200,7 @@ class Harness:
         self._to_prewarm: dict[str, list[str]] | None = None
         self.noted: list[str] = []
         self.linked: dict[str, bytes] = {}  # what URLs lead to
+        self.uploaded: dict[str, bytes] = {}  # what ids lead to
         self.fetched: list[str] = []
         self.discarded: list[str] = []  # without a word in the records
         self.pauses: list[float] = []
@@ -225,7 +227,12 @@ class Harness:
             self.conversations,
             self.sessions,
             Limiter(self.limit_store, Rules(model_interval_s=model_interval_s), self.clock),
-            FileTransfer(self._fetch, max_fetched_bytes=1000),
+            FileTransfer(
+                self._fetch,
+                max_fetched_bytes=1000,
+                stored=self._stored,
+                stored_digest=lambda key, stored: self._uploaded(stored).digest,
+            ),
             show_thoughts=show_thoughts,
             max_attempts=max_attempts,
             request_timeout_s=request_timeout_s,
@@ -244,6 +251,13 @@ class Harness:
     def _fetch(self, link: LinkedAttachment) -> Attachment:
         self.fetched.append(link.url)
         return attachment.of_content(self.linked[link.url], link.place, name=link.name)
+
+    def _stored(self, key_digest: bytes, stored: StoredAttachment) -> Attachment:
+        self.fetched.append(stored.url)
+        return self._uploaded(stored)
+
+    def _uploaded(self, stored: StoredAttachment) -> Attachment:
+        return attachment.of_content(self.uploaded[stored.url], stored.place, name=stored.name)
 
     def _open_session(self, account: Account, *, for_files: bool) -> str:
         if self._to_prewarm is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gbproxy.domain.account import IDENTITY_CHARS, Account, Credential, digest
+from gbproxy.domain.account import Account, Credential, digest, short_digest
 from gbproxy.domain.chat import TextPart
 from gbproxy.domain.events import FLUSH, Done, TextDelta, UpstreamStream
 from gbproxy.domain.models import NOTHING_SAID, AccountCapabilities
@@ -24,10 +24,13 @@ class NativeCredential:
 
     @property
     def identity(self) -> str:
-        return digest(self.api_key)[:IDENTITY_CHARS]
+        return short_digest(self.api_key)
 
     def fingerprint(self) -> str:
         return digest(self.api_key)
+
+    def sign_in_fingerprint(self) -> str:
+        return self.fingerprint()
 
     def is_same_sign_in(self, other: Credential) -> bool:
         return self == other

@@ -20,6 +20,13 @@ needs_node = pytest.mark.skipif(
     reason="Node or its packages are not here: make ci-deps installs them",
 )
 
+# The Codex CLI's binary is one of the packages that npm may leave out.
+CODEX = _FOLDER / "node_modules/.bin/codex"
+needs_codex = pytest.mark.skipif(
+    not CODEX.exists() and os.environ.get("CI") != "true",
+    reason="NOT CHECKED WITH THE CODEX CLI: make ci-deps installs it",
+)
+
 
 def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
     """What a script in tests/clients/node has written: one JSON object."""

@@ -50,6 +50,7 @@ class MemoryHealthStore:
         self.published: list[AccountHealth] = []
         self.errors: dict[str, tuple[str | None, float]] = {}
         self.said: dict[str, dict[str, Any] | None] = {}
+        self.kinds: dict[str, str | None] = {}
         self.is_away = False
         self._clock = clock
 
@@ -59,10 +60,16 @@ class MemoryHealthStore:
         self.rows[change.account_key, change.quota] = change
 
     def failed(
-        self, account_id: str, error: str | None, at: float, said: dict[str, Any] | None = None
+        self,
+        account_id: str,
+        error: str | None,
+        at: float,
+        said: dict[str, Any] | None = None,
+        kind: str | None = None,
     ) -> None:
         self._check()
         self.said[account_id] = said
+        self.kinds[account_id] = kind
         self.errors[account_id] = (error, at)
 
     def try_probe(self, account_key: str, quota: QuotaClass, until: float) -> bool:

@@ -88,13 +88,16 @@ def check_response(response: dict[str, Any]) -> None:
 
 
 def check_order(events: Events) -> None:
-    """Items and parts are opened before they grow, closed once, and come out as they were told."""
+    """Items and parts are opened before they grow, closed once, and come out as they were told: of
+    a response that has failed too.
+    """
     assert [e["type"] for e in events[:2]] == ["response.created", "response.in_progress"]
     last = events[-1]
     assert last["type"] in ("response.completed", "response.incomplete", "response.failed")
     items: dict[int, dict[str, Any]] = {}
     done: dict[int, dict[str, Any]] = {}
     texts: dict[tuple[int, int], str] = {}
+    closed: set[tuple[int, int]] = set()
     for event in events[2:-1]:
         kind, at = event["type"].removeprefix("response."), event["output_index"]
         if kind == "output_item.added":
@@ -114,5 +117,7 @@ def check_order(events: Events) -> None:
         elif kind.endswith(("text.done", "refusal.done", "arguments.done", "input.done")):
             whole = next(event[n] for n in ("text", "refusal", "arguments", "input") if n in event)
             assert texts.get(part, "") == whole
-    if last["type"] != "response.failed":
-        assert [done[i] for i in sorted(items)] == last["response"]["output"]
+            closed.add(part)
+    assert set(texts) <= closed
+    assert sorted(done) == sorted(items)
+    assert [done[i] for i in sorted(items)] == last["response"]["output"]

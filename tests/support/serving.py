@@ -9,6 +9,7 @@ Nothing of the tests' own environment reaches it, and it never outlives its `wit
 from __future__ import annotations
 
 import contextlib
+import glob
 import http.client
 import json
 import os
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +37,8 @@ from gbproxy import settings
 from gbproxy.api.format import Format
 from gbproxy.app import EXTENSION, FORMATS, create_app
 from gbproxy.domain.account import WIDGET, Account
-from gbproxy.domain.models import Model, built_in_names
+from gbproxy.domain.catalogue import built_in_names
+from gbproxy.domain.models import Model
 from gbproxy.outbound.fetch import FileFetcher
 from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.simulator import SWITCH_VALUES, RecordedRequest, Simulator
@@ -229,19 +232,19 @@ class Process:
                 self._condition.notify_all()
 
 
-class Asking:
+class Asking(ABC):
     """How a chat completion is asked for, whatever carries the request."""
 
     key: str
 
+    @abstractmethod
     def request(
         self,
         method: str,
         path: str,
         body: bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        raise NotImplementedError
+    ) -> Reply: ...
 
     @property
     def headers(self) -> dict[str, str]:
@@ -701,8 +704,9 @@ def fronting(
     with tempfile.TemporaryDirectory() as folder:
         forget_socket = f"{folder}/forget"
         environment = upstream.environment() | settings | {"FORGET_SOCKET": forget_socket}
+        workers = int(environment.get("WEB_CONCURRENCY", "1"))
         with serving(environment, command=FORGETFUL if prewarms else WITHOUT_PREWARMING) as gateway:
-            yield Front(upstream, gateway, forget_socket)
+            yield Front(upstream, gateway, forget_socket, workers)
 
 
 @dataclass(frozen=True)
@@ -711,7 +715,8 @@ class Front:
 
     upstream: SharedUpstream
     gateway: Served
-    forget_socket: str
+    forget_socket: str  # where each worker listens: with its process id behind it
+    workers: int = 1
 
     def renew(self) -> None:
         """Both as new, but for the cookies and tokens, which the gateway goes on using, and its
@@ -721,8 +726,13 @@ class Front:
         self.forget()
 
     def forget(self) -> None:
-        """Let the gateway forget what it has learnt of its accounts."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_WAIT_S)
-            connection.connect(self.forget_socket)
-            assert connection.recv(16) == b"forgotten"
+        """Let every worker forget what it has learnt of its accounts."""
+        until(lambda: len(self._listening()) == self.workers, _START_S)
+        for path in self._listening():
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_WAIT_S)
+                connection.connect(path)
+                assert connection.recv(16) == b"forgotten"
+
+    def _listening(self) -> list[str]:
+        return glob.glob(f"{self.forget_socket}.*")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from gbproxy import (
     ChatRequest,
@@ -19,6 +22,7 @@ from gbproxy import (
     ToolResultPart,
     Tools,
 )
+from gbproxy.domain import attachment
 from gbproxy.domain.events import collect
 from gbproxy.domain.principal import Principal
 from tests.support.serving import DONE, Asking, Reply
@@ -36,7 +40,7 @@ class Call:
 @dataclass(frozen=True)
 class Said:
     """An answer. `tokens`: of the prompt, of the answer with its thoughts, and of the thoughts.
-    `conversation`: its id, where the surface tells one.
+    `conversation`: its id, where the surface tells one. `pictures`: the bytes, also of linked ones.
     """
 
     text: str
@@ -45,6 +49,24 @@ class Said:
     finish: str
     tokens: tuple[int, int, int]
     conversation: str | None = field(default=None, compare=False)
+    pictures: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class WithFile:
+    """What the user says of a PDF. `stored`: its id without any API's letters, if it was uploaded
+    before.
+    """
+
+    text: str
+    content: bytes
+    stored: str = ""
+    name: str = "report.pdf"
+    media_type: str = "application/pdf"
+
+    @property
+    def data(self) -> str:
+        return base64.b64encode(self.content).decode()
 
 
 @dataclass(frozen=True)
@@ -55,7 +77,7 @@ class Result:
     text: str
 
 
-Turn = str | Said | Result  # the user's, the model's, a tool's
+Turn = str | WithFile | Said | Result  # the user's, the user's, the model's, a tool's
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,7 @@ class SurfaceClient(ABC):
 
     takes_history = True
     limits_tokens = True
+    takes_stored_files = True
 
     @abstractmethod
     def ask(self, ask: Ask) -> Said: ...
@@ -93,6 +116,15 @@ class HttpClient(SurfaceClient):
         assert reply.status == 200, reply.body
         assert reply.streamed is ask.stream
         return self.read(reply, reply.headers["X-Conversation-Id"])
+
+    def fetched(self, url: str) -> bytes:
+        reply = self.gateway.request("GET", urlsplit(url).path)
+        assert reply.status == 200
+        return reply.body
+
+    def linked(self, text: str) -> tuple[bytes, ...]:
+        """The files of the links in a text."""
+        return tuple(map(self.fetched, re.findall(r"!\[[^]]*\]\((\S+/media/\S+)\)", text)))
 
     @abstractmethod
     def path(self, ask: Ask) -> str: ...
@@ -125,6 +157,11 @@ class OpenAI(HttpClient):
         match turn:
             case str():
                 return {"role": "user", "content": turn}
+            case WithFile(stored=stored):
+                named = {"filename": turn.name, "file_data": turn.data}
+                file = {"file_id": f"file-{stored}"} if stored else named
+                parts = [{"type": "text", "text": turn.text}, {"type": "file", "file": file}]
+                return {"role": "user", "content": parts}
             case Result(call, text):
                 return {"role": "tool", "tool_call_id": call.id, "content": text}
             case Said():
@@ -156,7 +193,12 @@ class OpenAI(HttpClient):
                 usage["completion_tokens_details"]["reasoning_tokens"],
             ),
             conversation,
+            self._pictures(parts),
         )
+
+    def _pictures(self, parts: list[dict[str, Any]]) -> tuple[bytes, ...]:
+        images = [image for part in parts for image in part.get("images", ())]
+        return tuple(self.fetched(image["image_url"]["url"]) for image in images)
 
 
 class Gemini(HttpClient):
@@ -186,6 +228,11 @@ class Gemini(HttpClient):
         match turn:
             case str():
                 return {"role": "user", "parts": [{"text": turn}]}
+            case WithFile(stored=stored):
+                kind = {"mimeType": turn.media_type}
+                linked = {"fileData": {**kind, "fileUri": f"files/{stored}"}}
+                whole = {"inlineData": {**kind, "data": turn.data, "displayName": turn.name}}
+                return {"role": "user", "parts": [{"text": turn.text}, linked if stored else whole]}
             case Result(call, text):
                 result = {"id": call.id, "name": call.name, "response": {"output": text}}
                 return {"role": "user", "parts": [{"functionResponse": result}]}
@@ -214,6 +261,7 @@ class Gemini(HttpClient):
             "tool_calls" if calls else reason,  # this form has one word for both
             (usage["promptTokenCount"], answered, thoughts),
             conversation,
+            tuple(base64.b64decode(p["inlineData"]["data"]) for p in parts if "inlineData" in p),
         )
 
 
@@ -243,6 +291,11 @@ class Anthropic(HttpClient):
         match turn:
             case str():
                 return {"role": "user", "content": turn}
+            case WithFile(stored=stored):
+                whole = {"type": "base64", "media_type": turn.media_type, "data": turn.data}
+                source = {"type": "file", "file_id": f"file_{stored}"} if stored else whole
+                document = {"type": "document", "title": turn.name, "source": source}
+                return {"role": "user", "content": [{"type": "text", "text": turn.text}, document]}
             case Result(call, text):
                 result = {"type": "tool_result", "tool_use_id": call.id, "content": text}
                 return {"role": "user", "content": [result]}
@@ -260,8 +313,9 @@ class Anthropic(HttpClient):
         for block in message["content"]:
             blocks[block["type"]].append(block)
         usage = message["usage"]
+        text = "".join(block["text"] for block in blocks["text"])
         return Said(
-            "".join(block["text"] for block in blocks["text"]),
+            text,
             "".join(block["thinking"] for block in blocks["thinking"]),
             tuple(Call(each["name"], each["input"], each["id"]) for each in blocks["tool_use"]),
             self._REASONS[message["stop_reason"]],
@@ -271,6 +325,7 @@ class Anthropic(HttpClient):
                 usage["output_tokens_details"]["thinking_tokens"],
             ),
             conversation,
+            self.linked(text),
         )
 
 
@@ -279,14 +334,17 @@ class Native(HttpClient):
 
     takes_history = False
     limits_tokens = False
+    takes_stored_files = False
 
     def path(self, ask: Ask) -> str:
         return "/gemini/chat"
 
     def body(self, ask: Ask) -> dict[str, Any]:
-        [message] = ask.turns
+        [turn] = ask.turns
+        is_filed = isinstance(turn, WithFile)
         return {
-            "message": message,
+            "message": turn.text if is_filed else turn,
+            "files": [{"data": turn.data, "name": turn.name}] if is_filed else None,
             "session_id": ask.conversation or self._opened(),
             "model": MODEL,
             "stream": ask.stream,
@@ -301,7 +359,8 @@ class Native(HttpClient):
         frames = reply.frames if reply.streamed else []
         said: dict[str, str] = {"content": "", "thought": ""}
         for frame in frames[:-1]:
-            said[frame["type"]] += frame["content"]
+            if frame["type"] != "file":  # which the end has again
+                said[frame["type"]] += frame["content"]
         end = frames[-1] if frames else reply.json()
         usage = end["usage"]
         assert end["session_id"] == conversation
@@ -312,6 +371,7 @@ class Native(HttpClient):
             end["finish_reason"],
             (usage["input_tokens"], usage["output_tokens"], usage["reasoning_tokens"]),
             conversation,
+            tuple(self.fetched(file["url"]) for file in end["files"]),
         )
 
 
@@ -319,6 +379,7 @@ class Native(HttpClient):
 class Library(SurfaceClient):
     """A program with the gateway inside, for the caller `principal`."""
 
+    takes_stored_files = False
     gateway: LocalGateway
     principal: Principal
 
@@ -349,12 +410,16 @@ class Library(SurfaceClient):
             ),
             answer.finish_reason,
             (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens),
+            pictures=tuple(file.data for file in answer.files if file.data is not None),
         )
 
     def _message(self, turn: Turn) -> Message:
         match turn:
             case str():
                 return Message("user", (TextPart(turn),))
+            case WithFile():
+                file = attachment.of_content(turn.content, "file", name=turn.name)
+                return Message("user", (TextPart(turn.text), file))
             case Result(call, text):
                 return Message("tool", (ToolResultPart(call.id, text),))
             case Said():

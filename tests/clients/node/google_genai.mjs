@@ -1,8 +1,12 @@
 // What `@google/genai` makes of the gateway's answers to the scenarios that are named as arguments,
 // one after the other: one JSON object on stdout, with a field for each.
-// BASE_URL, API_KEY, API_VERSION, MODEL and QUESTION come from the environment.
+// BASE_URL, API_KEY, API_VERSION, MODEL and QUESTION come from the environment; for some of them
+// also IMAGE in base64, or FILE, the path of one.
 
-import { ApiError, FunctionCallingConfigMode, GoogleGenAI, Type } from '@google/genai';
+import { readFile } from 'node:fs/promises';
+import {
+  ApiError, createPartFromUri, FunctionCallingConfigMode, GoogleGenAI, Type,
+} from '@google/genai';
 
 const { BASE_URL: baseUrl, API_KEY: apiKey, API_VERSION: apiVersion, MODEL: model } = process.env;
 const google = new GoogleGenAI({ apiKey, apiVersion, httpOptions: { baseUrl } });
@@ -89,6 +93,28 @@ async function image() {
   return (await google.models.generateContent({ model, contents })).text;
 }
 
+async function drawn() {
+  const config = { responseModalities: ['IMAGE'] };
+  const response = await google.models.generateContent({ model, contents: question, config });
+  return response.candidates[0].content.parts.map((part) => part.inlineData).filter(Boolean);
+}
+
+async function files() {
+  const file = new Blob([await readFile(process.env.FILE)], { type: 'application/pdf' });
+  const made = await google.files.upload({ file, config: { displayName: 'what.pdf' } });
+  const image = new Blob([Buffer.from(process.env.IMAGE, 'base64')], { type: 'image/png' });
+  const other = await google.files.upload({ file: image });
+  const one = await google.files.get({ name: made.name });
+  const listed = [];
+  for await (const each of await google.files.list({ config: { pageSize: 1 } })) listed.push(each.name);
+  const parts = [made, other].map(({ uri, mimeType }) => createPartFromUri(uri, mimeType));
+  const contents = [{ role: 'user', parts: [{ text: question }, ...parts] }];
+  const { text } = await google.models.generateContent({ model, contents });
+  await google.files.delete({ name: made.name });
+  const failure = await failureOf(() => google.files.get({ name: made.name }));
+  return { made, other, one, listed, text, failure };
+}
+
 async function tokens() {
   return (await google.models.countTokens({ model, contents: question })).totalTokens;
 }
@@ -103,7 +129,8 @@ function wrongField() {
 }
 
 const scenarios = {
-  whole, streamed, chat, brokenStream, call, structured, image, tokens, models, unknownModel, wrongField,
+  whole, streamed, chat, brokenStream, call, structured, image, drawn, files, tokens,
+  models, unknownModel, wrongField,
 };
 const found = {};
 for (const name of process.argv.slice(2)) found[name] = await scenarios[name]();

@@ -1,7 +1,7 @@
 // Makes calls with OpenAI's SDK for Node, as openai_driver.py does with the one for Python:
 //     node openai_driver.mjs BASE_URL KEY
 import { createInterface } from "node:readline";
-import { OpenAI, APIError, toFile } from "openai";
+import { OpenAI, APIError, NotFoundError, toFile } from "openai";
 import { VERSION } from "openai/version";
 
 const [baseURL, apiKey] = process.argv.slice(2);
@@ -103,7 +103,98 @@ function said({ model, usage, choices, error }) {
 
 const made = async (promise) => ({ made: JSON.stringify(await promise) });
 
+// Uploads a file, reads it, asks about it in two ways, and deletes it.
+async function file({ params: { model, name, text } }) {
+  const made = await client.files.create({
+    file: await toFile(Buffer.from(text), name), purpose: "user_data",
+  });
+  const ids = [];
+  for await (const each of client.files.list({ limit: 1 })) ids.push(each.id);
+  const parts = [{ type: "text", text: "What is it?" }, { type: "file", file: { file_id: made.id } }];
+  const messages = [{ role: "user", content: parts }];
+  const input = [{ role: "user", content: [{ type: "input_file", file_id: made.id }] }];
+  return {
+    made,
+    read: await client.files.retrieve(made.id),
+    content: await (await client.files.content(made.id)).text(),
+    is_listed: ids.includes(made.id),
+    chat: (await client.chat.completions.create({ model, messages })).choices[0].message.content,
+    response: (await client.responses.create({ model, input })).output_text,
+    deleted: await client.files.delete(made.id),
+  };
+}
+
+// Makes a picture, and edits it: both in base64.
+async function picture({ mode, params }) {
+  const stream = mode === "streamed";
+  async function last(promise) {
+    let made = await promise;
+    if (!stream) return made.data[0].b64_json;
+    for await (const event of made) made = event;
+    return made.b64_json;
+  }
+  const made = await last(client.images.generate({ ...params, stream }));
+  const image = await toFile(Buffer.from(made, "base64"), "fox.png", { type: "image/png" });
+  return { made, edited: await last(client.images.edit({ ...params, image, stream })) };
+}
+
+// Asks for a response, and tells its items.
+async function response({ mode, params }) {
+  const events = [];
+  let made;
+  if (mode === "helper") {
+    const stream = client.responses.stream(params);
+    for await (const event of stream) events.push(event.type);
+    made = await stream.finalResponse();
+  } else if (mode === "streamed") {
+    for await (const event of await client.responses.create({ ...params, stream: true })) {
+      events.push(event.type);
+      made = event.response ?? made;
+    }
+  } else {
+    made = await client.responses.create(params);
+  }
+  const parts = made.output.flatMap((item) => (item.type === "message" ? item.content : []));
+  const calls = made.output.filter((item) => item.type === "function_call");
+  return {
+    status: made.status,
+    last: events.at(-1) ?? null,
+    items: made.output.map((item) => item.type),
+    thoughts: made.output.flatMap((item) => (item.summary ?? []).map((each) => each.text)),
+    text: parts.map((part) => part.text ?? "").join(""),
+    calls: calls.map((call) => ({ name: call.name, arguments: call.arguments })),
+  };
+}
+
+// Asks for a response and goes on from it, reads both as they are kept, and deletes the first.
+async function storedResponse({ params: { further, ...ask } }) {
+  const first = await client.responses.create(ask);
+  const onward = { ...ask, input: further, previous_response_id: first.id };
+  const second = await client.responses.stream(onward).finalResponse();
+  const listed = [];
+  for await (const item of client.responses.inputItems.list(second.id, { order: "asc", limit: 1 })) {
+    listed.push(...item.content.map((part) => part.text));
+  }
+  const read = [];
+  for (const { id } of [first, second]) read.push(await client.responses.retrieve(id));
+  await client.responses.delete(first.id);
+  const isGone = client.responses.retrieve(first.id).then(
+    () => false,
+    (error) => error instanceof NotFoundError,
+  );
+  return {
+    texts: read.map((each) => each.output_text),
+    follows: read[1].previous_response_id === first.id,
+    listed,
+    is_gone: await isGone,
+  };
+}
+
 const CALLS = {
+  file,
+  picture,
+  response,
+  "stored response": storedResponse,
   version: async () => ({ version: VERSION }),
   chat,
   models: async () => ({ models: (await client.models.list()).data }),
