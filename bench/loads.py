@@ -4,7 +4,9 @@ arrival, and the subjects that meet it.
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -16,6 +18,24 @@ _QUESTION: Mapping[str, Any] = {
     "messages": [{"role": "user", "content": f"Please tell me something about foxes. {WORDS}"}]
 }
 _TURN: Mapping[str, Any] = {"role": "user", "content": f"And what about hares? {WORDS}"}
+_WRITE_NOTE: Mapping[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "write_note",
+        "description": "Keep a note for later.",
+        "parameters": {
+            "type": "object",
+            "properties": {"text": {"type": "string", "description": "what is to be kept"}},
+            "required": ["text"],
+            "additionalProperties": False,
+        },
+    },
+}
+_TASK: Mapping[str, Any] = {
+    "tools": [_WRITE_NOTE],
+    "messages": [{"role": "user", "content": f"Please note something about foxes. {WORDS}"}],
+}
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +43,8 @@ class Load:
     """Some streams at once, over and over: for `seconds`, or until `requests` have been sent.
 
     With `conversations` so many are begun before anything is counted, and each is then continued
-    for `turns` requests, with its whole history.
+    for `turns` requests, with its whole history. `image_kb`: the question comes with an image of
+    this size, as a data URL.
     """
 
     name: str
@@ -39,6 +60,8 @@ class Load:
     control_delay_ms: int = 0
     warm_up_s: float = 0.4
     request: Mapping[str, Any] = field(default_factory=lambda: _QUESTION)
+    image_kb: int = 0
+    is_call: bool = False  # whether the answer is a call of the tool write_note
     conversations: int = 0
     turns: int = 0
     is_warm_up: bool = False
@@ -51,15 +74,17 @@ class Load:
         """The request that asks the mock upstream for these chunks (mock.c); its messages come
         last, for load.c to add to them.
         """
-        return self._steered({"model": "gemini-auto", "stream": True, **self.request})
+        request = _with_image(self.request, self.image_kb) if self.image_kb else self.request
+        return self._steered({"model": "gemini-auto", "stream": True, **request})
 
     def turn(self) -> str:
         """The message of each further turn."""
         return self._steered(_TURN)
 
     def _steered(self, part: Mapping[str, Any]) -> str:
-        words = f"[[chunks={self.chunks} pause_ms={self.pause_ms} bytes={self.chunk_bytes}]]"
-        return json.dumps(part).replace(WORDS, words)
+        words = f"chunks={self.chunks} pause_ms={self.pause_ms} bytes={self.chunk_bytes}"
+        call = " call=1" if self.is_call else ""
+        return json.dumps(part).replace(WORDS, f"[[{words}{call}]]")
 
     def warm_up(self) -> Load:
         """A short run that is not counted: it opens as many connections as the load needs, and
@@ -77,6 +102,18 @@ class Load:
             if self.requests
             else replace(short, seconds=self.warm_up_s)
         )
+
+
+def _with_image(request: Mapping[str, Any], size_kb: int) -> Mapping[str, Any]:
+    """The request, its last message followed by an image that says nothing."""
+    *before, last = request["messages"]
+    noise = random.Random(size_kb).randbytes(size_kb * 1000 - len(_PNG))  # noqa: S311  no secret
+    url = f"data:image/png;base64,{base64.b64encode(_PNG + noise).decode()}"
+    parts = [
+        {"type": "text", "text": last["content"]},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    return {**request, "messages": [*before, {**last, "content": parts}]}
 
 
 HELD = Load(
@@ -107,6 +144,36 @@ CONTINUED = Load(
     conversations=256,
     turns=4,
     requests=256 * 4,
+    unit="request",
+    rounds=3,
+    subjects=("nginx", "bare", "fastapi+aiohttp", "fastapi+httpx"),
+)
+IMAGE = Load(
+    "image",
+    "a question about an image of 200 KB, 8 connections: it is put up, then asked about",
+    slots=8,
+    chunks=1,
+    image_kb=200,
+    seconds=1.5,
+    unit="request",
+    rounds=3,
+    subjects=("nginx", "bare", "fastapi+aiohttp", "fastapi+httpx"),
+)
+LARGE_IMAGE = replace(
+    IMAGE,
+    name="large-image",
+    about="the same with an image of 2 MB, 4 connections",
+    slots=4,
+    image_kb=2000,
+)
+TOOL_CALL = Load(
+    "tool-call",
+    "requests with a tool, answered by one call of it, 16 connections; the peers pass its text on",
+    slots=16,
+    chunks=1,
+    request=_TASK,
+    is_call=True,
+    seconds=1.5,
     unit="request",
     rounds=3,
     subjects=("nginx", "bare", "fastapi+aiohttp", "fastapi+httpx"),
@@ -168,7 +235,20 @@ CONTROL = Load(
 )
 
 # In the order of a run: memory first, while nothing else has grown it.
-ALL = (HELD, SHORT, CONTINUED, BURST, PACED, ONE, HUNDRED, FIVE_HUNDRED, CONTROL)
+ALL = (
+    HELD,
+    SHORT,
+    CONTINUED,
+    BURST,
+    PACED,
+    ONE,
+    HUNDRED,
+    FIVE_HUNDRED,
+    CONTROL,
+    TOOL_CALL,
+    IMAGE,
+    LARGE_IMAGE,
+)
 
 # What `bench-check` runs, in rounds of its own: shorter, for it must not take long.
 CHECKED = (

@@ -14,9 +14,15 @@
  * each chunk begins with @T=<CLOCK_MONOTONIC in ns, 19 digits>; so that who receives it knows how long it was on its way.
  * The chunks are made once and copied from then on; only the stamp is written anew.
  *
+ *   [[call=1 …]]
+ *
+ * = each chunk's text is one call of the tool write_note, as a model writes it that was told how: after the mark that the
+ * prompt gives it (⟦call 1f3a9c2e⟧), or after one of its own. Such chunks are made one by one.
+ *
  *   GET  …getoxsrf…              the key that a bearer token is signed with
  *   POST …widgetCreateSession    a session's name
  *   POST …widgetDeleteSession    {}
+ *   POST …widgetAddContextFile   the id of the file that has come up
  *   POST …widgetStreamAssist     a JSON array, pretty-printed as Google does; with alt=sse: server-sent events
  *   POST …chat/completions       OpenAI's chunks as server-sent events
  *   GET  /stats                  counts
@@ -49,6 +55,8 @@
 #define MAX_CHUNK_BYTES (64 * 1024)
 #define MAX_REQUEST_BYTES (8 * 1024 * 1024)
 #define MAX_TEMPLATES 96
+#define MARK "\xe2\x9f\xa6" "call "
+#define MARK_END "\xe2\x9f\xa7"
 
 typedef unsigned long long u64;
 
@@ -80,6 +88,7 @@ struct connection {
     long chunks, chunks_sent;
     long pause_ms;
     int bytes;
+    char call[32]; /* what stands behind "call" in the mark of the tool call that is the answer; empty: plain text is */
     const char *delayed; /* a control call's body that is still to be sent */
     char session[160];
     u64 due;
@@ -87,7 +96,7 @@ struct connection {
 };
 
 static struct {
-    u64 connections, requests, streams, chunks, tokens, sessions_made, sessions_deleted;
+    u64 connections, requests, streams, chunks, tokens, sessions_made, sessions_deleted, files;
     long open_streams;
 } counts;
 
@@ -322,13 +331,36 @@ static void write_stamp(char *to) {
     for (int i = STAMP_DIGITS; i-- > 0; rest /= 10) to[i] = (char)('0' + rest % 10);
 }
 
-static void emit_chunk(struct connection *c) {
-    int place = (c->chunks_sent == 0 ? FIRST : 0) | (c->chunks_sent == c->chunks - 1 ? LAST : 0);
+static void put_text(struct connection *c, int place) {
     const struct template *t = template_for(c->format, place, c->bytes);
     char *to = out_room(c, t->length);
     memcpy(to, t->text, t->length);
     write_stamp(to + t->stamp_at);
     c->out_length += t->length;
+}
+
+/* A chunk whose text is a tool call; its stamp and its length are those of the call's one argument. */
+static void put_call(struct connection *c, int place) {
+    static const char words[] = "The quick brown fox jumps over the lazy dog, and then it goes on. ";
+    char before[1024], behind[512], opening[256], stamp[STAMP_DIGITS + 1] = "";
+    static char filling[MAX_CHUNK_BYTES];
+    static const char closing[] = "\\\"}}\\n```";
+    surround(c->format, place, before, behind);
+    sprintf(opening, MARK "%s" MARK_END "\\n```json\\n{\\\"name\\\":\\\"write_note\\\",\\\"arguments\\\":{\\\"text\\\":\\\"", c->call);
+    write_stamp(stamp);
+    size_t frame = strlen(before) + strlen(opening) + sizeof "@T=;" - 1 + STAMP_DIGITS + strlen(closing) + strlen(behind);
+    size_t text = (size_t)c->bytes > frame + 16 ? (size_t)c->bytes - frame : 16;
+    for (size_t i = 0; i < text; i++) filling[i] = words[i % (sizeof words - 1)];
+    c->out_length += (size_t)sprintf(out_room(c, frame + text + 64), "%zx\r\n%s%s@T=%s;%.*s%s%s\r\n%s", frame + text, before,
+                                     opening, stamp, (int)text, filling, closing, behind, place & LAST ? "0\r\n\r\n" : "");
+}
+
+static void emit_chunk(struct connection *c) {
+    int place = (c->chunks_sent == 0 ? FIRST : 0) | (c->chunks_sent == c->chunks - 1 ? LAST : 0);
+    if (c->call[0])
+        put_call(c, place);
+    else
+        put_text(c, place);
     c->chunks_sent++;
     counts.chunks++;
     if (place & LAST) {
@@ -366,6 +398,18 @@ static long clamp(long value, long least, long most) {
     return value < least ? least : value > most ? most : value;
 }
 
+/* What the prompt's first mark of a tool call says; "0" without one. */
+static void read_mark(struct connection *c, const char *body) {
+    const char *mark = strstr(body, MARK), *end = mark ? strstr(mark, MARK_END) : NULL;
+    size_t length = end ? (size_t)(end - mark) - strlen(MARK) : 0;
+    if (!length || length >= sizeof c->call) {
+        strcpy(c->call, "0");
+        return;
+    }
+    memcpy(c->call, mark + strlen(MARK), length);
+    c->call[length] = 0;
+}
+
 static void start_stream(struct connection *c, enum format format, const char *body) {
     const char *words = strstr(body, "[[");
     c->format = format;
@@ -373,6 +417,8 @@ static void start_stream(struct connection *c, enum format format, const char *b
     c->pause_ms = clamp(word(words, "pause_ms=", 0), 0, 60000);
     c->bytes = (int)clamp(word(words, "bytes=", 1024), 1, MAX_CHUNK_BYTES);
     c->chunks_sent = 0;
+    c->call[0] = 0;
+    if (word(words, "call=", 0)) read_mark(c, body);
     c->streaming = true;
     counts.streams++;
     counts.open_streams++;
@@ -403,6 +449,9 @@ static void handle(struct connection *c, const char *line, const char *body) {
     } else if (strstr(line, "widgetDeleteSession")) {
         counts.sessions_deleted++;
         answer_control(c, "{}");
+    } else if (strstr(line, "widgetAddContextFile")) {
+        counts.files++;
+        answer_json(c, "{\"addContextFileResponse\":{\"fileId\":\"5629499534213120\",\"tokenCount\":\"258\"}}");
     } else if (strstr(line, "/control_delay_ms/")) {
         control_delay_ms = clamp(atol(strstr(line, "/control_delay_ms/") + strlen("/control_delay_ms/")), 0, 10000);
         answer_json(c, "{}");
@@ -410,9 +459,9 @@ static void handle(struct connection *c, const char *line, const char *body) {
         char text[512];
         sprintf(text,
                 "{\"connections\":%llu,\"requests\":%llu,\"streams\":%llu,\"chunks\":%llu,\"tokens\":%llu,"
-                "\"sessions_made\":%llu,\"sessions_deleted\":%llu,\"open_streams\":%ld}",
+                "\"sessions_made\":%llu,\"sessions_deleted\":%llu,\"files\":%llu,\"open_streams\":%ld}",
                 counts.connections, counts.requests, counts.streams, counts.chunks, counts.tokens, counts.sessions_made,
-                counts.sessions_deleted, counts.open_streams);
+                counts.sessions_deleted, counts.files, counts.open_streams);
         answer_json(c, text);
     } else {
         static const char missing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";

@@ -233,6 +233,8 @@ error_log stderr warn;
 events {{ worker_connections 8192; }}
 http {{
   access_log off;
+  client_max_body_size 8m;
+  client_body_buffer_size 4m;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/other;

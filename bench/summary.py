@@ -6,7 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.figures import BARE, NGINX, OWN, Who, find, memory_per_thousand, over_rounds
-from bench.loads import BURST, CONTINUED, HELD, HUNDRED, ONE, PACED, SHORT, Load
+from bench.loads import (
+    BURST,
+    CONTINUED,
+    HELD,
+    HUNDRED,
+    IMAGE,
+    LARGE_IMAGE,
+    ONE,
+    PACED,
+    SHORT,
+    TOOL_CALL,
+    Load,
+)
 from bench.measure import Row
 from bench.texts import number, table
 
@@ -35,6 +47,9 @@ def _ttft(load: Load, title: str, percentile: str) -> Measure:
 MEASURES = (
     _cost(SHORT, "short answer"),
     _cost(CONTINUED, "continued conversation"),
+    _cost(TOOL_CALL, "tool call (peers: its text)"),
+    _cost(IMAGE, "image of 200 KB"),
+    _cost(LARGE_IMAGE, "image of 2 MB"),
     _cost(BURST, "burst"),
     _cost(PACED, "300 paced streams"),
     _ttft(ONE, "1 stream", "p50"),

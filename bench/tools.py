@@ -67,7 +67,8 @@ class Upstream:
         """How many calls have reached it so far, whatever for."""
         counts = self.get("/stats")
         return sum(
-            counts[name] for name in ("tokens", "sessions_made", "sessions_deleted", "streams")
+            counts[name]
+            for name in ("tokens", "sessions_made", "sessions_deleted", "files", "streams")
         )
 
 

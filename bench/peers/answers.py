@@ -35,13 +35,13 @@ def envelope(request: dict[str, Any]) -> bytes:
 
 NEW_SESSION = envelope({"createSessionRequest": {"session": {"name": ""}}})
 
-_BEFORE, _BETWEEN, _BEHIND = envelope(
+_SESSION, _PROMPT, _FILES, _BEHIND = envelope(
     {
         "streamAssistRequest": {
             "session": "%",
             "query": {"parts": [{"text": "%"}]},
             "filter": "",
-            "fileIds": [],
+            "fileIds": "%",
             "answerGenerationMode": "NORMAL",
             "toolsSpec": {"webGroundingSpec": {}, "toolRegistry": "default_tool_registry"},
             "languageCode": "en-US",
@@ -52,10 +52,43 @@ _BEFORE, _BETWEEN, _BEHIND = envelope(
 ).split(b'"%"')
 
 
-def question(chat: dict[str, Any], session: str) -> bytes:
-    """The body of the call that streams an answer to all that the client has sent."""
-    prompt = "\n".join(message["content"] for message in chat["messages"])
-    return b"".join((_BEFORE, orjson.dumps(session), _BETWEEN, orjson.dumps(prompt), _BEHIND))
+def parts(chat: dict[str, Any]) -> tuple[str, list[str]]:
+    """The texts of all messages as one, and the data URLs of all images."""
+    texts, images = [], []
+    for message in chat["messages"]:
+        content = message["content"]
+        if isinstance(content, str):
+            texts.append(content)
+            continue
+        for part in content:
+            if part["type"] == "text":
+                texts.append(part["text"])
+            else:
+                images.append(part["image_url"]["url"])
+    return "\n".join(texts), images
+
+
+def question(prompt: str, session: str, files: list[str]) -> bytes:
+    """The body of the call that streams an answer to all that the client has sent; `files`: their
+    ids.
+    """
+    values = (orjson.dumps(session), orjson.dumps(prompt), orjson.dumps(files))
+    between = (_SESSION, _PROMPT, _FILES)
+    return b"".join(each for pair in zip(between, values, strict=True) for each in pair) + _BEHIND
+
+
+def upload(image: str, session: str) -> bytes:
+    """The body of the call that puts an image into a session: the base64 of its data URL as it
+    stands, unchecked.
+    """
+    head, _, content = image.partition(",")
+    media_type = head.removeprefix("data:").removesuffix(";base64")
+    file = {"fileName": "image", "mimeType": media_type, "fileContents": content}
+    return envelope({"addContextFileRequest": {"name": session, **file}})
+
+
+def file_id(added: bytes) -> str:
+    return str(orjson.loads(added)["addContextFileResponse"]["fileId"])
 
 
 def name_of(session: bytes) -> str:

@@ -23,9 +23,12 @@ from bench.peers.answers import (
     KEEPS_SESSIONS,
     NEW_SESSION,
     Answer,
+    file_id,
     name_of,
+    parts,
     question,
     removal,
+    upload,
 )
 
 _READ_SIZE = 64 * 1024
@@ -35,7 +38,7 @@ app = Flask(__name__)
 adapter = HTTPAdapter(pool_maxsize=2000)  # the default keeps ten and throws the others away
 PREPARED = {
     verb: requests.Request("POST", f"{API}/widget{verb}", headers=HEADERS, data=b"-").prepare()
-    for verb in ("CreateSession", "StreamAssist", "DeleteSession")
+    for verb in ("CreateSession", "AddContextFile", "StreamAssist", "DeleteSession")
 }
 
 
@@ -52,7 +55,9 @@ def create() -> Response:
 def answer(chat: dict) -> Iterator[bytes]:
     """OpenAI's chunks of one answer, those of one read together."""
     session = name_of(call("CreateSession", NEW_SESSION).content) if KEEPS_SESSIONS else ""
-    reply = call("StreamAssist", question(chat, session))
+    prompt, images = parts(chat)
+    files = [file_id(call("AddContextFile", upload(image, session)).content) for image in images]
+    reply = call("StreamAssist", question(prompt, session, files))
     chunks = Answer(chat["model"])
     for data, is_last in pieces(reply):
         if frames := chunks.feed(data, is_last=is_last):

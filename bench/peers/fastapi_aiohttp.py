@@ -11,7 +11,6 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import orjson
@@ -26,14 +25,17 @@ from bench.peers.answers import (
     KEEPS_SESSIONS,
     NEW_SESSION,
     Answer,
+    file_id,
     name_of,
+    parts,
     question,
     removal,
+    upload,
 )
 
 _URLS = {
     verb: URL(f"{API}/widget{verb}", encoded=True)
-    for verb in ("CreateSession", "StreamAssist", "DeleteSession")
+    for verb in ("CreateSession", "AddContextFile", "StreamAssist", "DeleteSession")
 }
 _EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
@@ -71,7 +73,11 @@ async def create(request: Request) -> Response:
     chat = orjson.loads(await request.body())
     client: aiohttp.ClientSession = request.app.state.client
     session = name_of(await call(client, "CreateSession", NEW_SESSION)) if KEEPS_SESSIONS else ""
-    return Stream(client, chat, session)
+    prompt, images = parts(chat)
+    files = [
+        file_id(await call(client, "AddContextFile", upload(image, session))) for image in images
+    ]
+    return Stream(client, chat["model"], session, question(prompt, session, files))
 
 
 async def call(client: aiohttp.ClientSession, verb: str, body: bytes) -> bytes:
@@ -82,15 +88,16 @@ async def call(client: aiohttp.ClientSession, verb: str, body: bytes) -> bytes:
 class Stream(Response):
     """One answer, written as it comes."""
 
-    def __init__(self, client: aiohttp.ClientSession, chat: dict[str, Any], session: str) -> None:
-        self.client, self.chat, self.session = client, chat, session
+    def __init__(
+        self, client: aiohttp.ClientSession, model: str, session: str, asked: bytes
+    ) -> None:
+        self.client, self.model, self.session, self.asked = client, model, session, asked
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = question(self.chat, self.session)
-        async with self.client.post(_URLS["StreamAssist"], data=body) as reply:
+        async with self.client.post(_URLS["StreamAssist"], data=self.asked) as reply:
             await send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
-            chunks, is_last = Answer(self.chat["model"]), False
+            chunks, is_last = Answer(self.model), False
             while not is_last:
                 data = await reply.content.readany()
                 is_last = reply.content.at_eof()

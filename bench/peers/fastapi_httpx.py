@@ -59,7 +59,18 @@ app = FastAPI(lifespan=lifespan)
 
 class Message(BaseModel):
     role: str
-    content: str
+    content: str | list[dict[str, Any]]
+
+    def texts(self) -> list[str]:
+        if isinstance(self.content, str):
+            return [self.content]
+        return [part["text"] for part in self.content if part["type"] == "text"]
+
+    def images(self) -> list[str]:
+        """Data URLs."""
+        if isinstance(self.content, str):
+            return []
+        return [part["image_url"]["url"] for part in self.content if part["type"] == "image_url"]
 
 
 class Chat(BaseModel):
@@ -101,11 +112,12 @@ async def health() -> dict[str, str]:
 async def create(chat: Chat, authorization: str = Header("")) -> StreamingResponse:
     if not hmac.compare_digest(authorization, f"Bearer {KEY}"):
         raise HTTPException(401)
-    prompt = "\n".join(message.content for message in chat.messages)
-    return StreamingResponse(answer(prompt, chat.model), media_type="text/event-stream")
+    prompt = "\n".join(text for message in chat.messages for text in message.texts())
+    images = [image for message in chat.messages for image in message.images()]
+    return StreamingResponse(answer(prompt, images, chat.model), media_type="text/event-stream")
 
 
-async def answer(prompt: str, model: str) -> AsyncIterator[str]:
+async def answer(prompt: str, images: list[str], model: str) -> AsyncIterator[str]:
     """OpenAI's chunks of one answer."""
     head = {
         "id": f"chatcmpl-{secrets.token_hex(14)}",
@@ -115,8 +127,9 @@ async def answer(prompt: str, model: str) -> AsyncIterator[str]:
     }
     session = await new_session() if KEEPS_SESSIONS else ""
     try:
+        files = [await upload(image, session) for image in images]
         yield chunk(head, {"role": "assistant", "content": ""})
-        async for element in stream(prompt, session):
+        async for element in stream(prompt, session, files):
             replies = element.get("streamAssistResponse", {}).get("answer", {}).get("replies", [])
             for reply in replies:
                 content = reply.get("groundedContent", {}).get("content", {})
@@ -136,13 +149,13 @@ def chunk(head: dict[str, Any], delta: dict[str, Any], finish_reason: str | None
     return f"data: {json.dumps({**head, 'choices': [choice]}, ensure_ascii=False)}\n\n"
 
 
-async def stream(prompt: str, session: str) -> AsyncIterator[dict[str, Any]]:
+async def stream(prompt: str, session: str, files: list[str]) -> AsyncIterator[dict[str, Any]]:
     """The elements of one answer."""
     request = {
         "session": session,
         "query": {"parts": [{"text": prompt}]},
         "filter": "",
-        "fileIds": [],
+        "fileIds": files,
         "answerGenerationMode": "NORMAL",
         "toolsSpec": {"webGroundingSpec": {}, "toolRegistry": "default_tool_registry"},
         "languageCode": "en-US",
@@ -192,6 +205,16 @@ async def call(method: str, request: dict[str, Any]) -> Any:
 async def new_session() -> str:
     made = await call("widgetCreateSession", {"createSessionRequest": {"session": {"name": ""}}})
     return str(made["session"]["name"])
+
+
+async def upload(image: str, session: str) -> str:
+    """Put an image into the session; its id."""
+    head, _, content = image.partition(",")
+    media_type = head.removeprefix("data:").removesuffix(";base64")
+    file = {"fileName": "image", "mimeType": media_type, "fileContents": content}
+    request = {"addContextFileRequest": {"name": session, **file}}
+    added = await call("widgetAddContextFile", request)
+    return str(added["addContextFileResponse"]["fileId"])
 
 
 async def delete(session: str) -> None:

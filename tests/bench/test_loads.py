@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
-from bench.loads import ALL, CONTINUED, HELD, PACED, SHORT, Load
+from bench.loads import ALL, CONTINUED, HELD, LARGE_IMAGE, PACED, SHORT, Load
 from bench.plan import stages
 from bench.subjects import START, Variant
 
@@ -16,7 +17,8 @@ def test_a_request_steers_the_mock_and_ends_with_its_messages(load: Load) -> Non
     body = load.body()
 
     assert json.loads(body)["messages"][0]["role"] == "user"
-    assert f"[[chunks={load.chunks} pause_ms={load.pause_ms} bytes=1024]]" in body
+    call = " call=1" if load.is_call else ""
+    assert f"[[chunks={load.chunks} pause_ms={load.pause_ms} bytes=1024{call}]]" in body
     assert body.endswith("]}")  # load.c adds the further turns before it
     assert "\n" not in body  # and reads one body from each line
 
@@ -35,6 +37,18 @@ def test_a_load_may_say_anything_else_in_its_request() -> None:
 
     assert body["tools"] == [tool]
     assert body["messages"][0]["content"] == "Look. [[chunks=2 pause_ms=0 bytes=1024]]"
+
+
+def test_an_image_has_its_size_and_is_the_same_each_time() -> None:
+    (message,) = json.loads(LARGE_IMAGE.body())["messages"]
+    question, image = message["content"]
+
+    head, _, content = image["image_url"]["url"].partition(",")
+
+    assert question["text"].endswith("]]")
+    assert head == "data:image/png;base64"
+    assert len(base64.b64decode(content)) == LARGE_IMAGE.image_kb * 1000
+    assert LARGE_IMAGE.body() == LARGE_IMAGE.body()
 
 
 def test_conversations_are_begun_before_anything_is_counted() -> None:

@@ -55,8 +55,24 @@ def test_an_answer_is_the_same_in_pieces_of_any_size(peers: Any, size: int) -> N
 
 def test_what_is_asked_is_all_that_the_client_has_sent(peers: Any) -> None:
     chat = {"messages": [{"content": 'say "%"'}, {"content": "and again"}]}
+    prompt, images = peers.parts(chat)
 
-    asked = json.loads(peers.question(chat, "sessions/1"))["streamAssistRequest"]
+    asked = json.loads(peers.question(prompt, "sessions/1", images))["streamAssistRequest"]
 
     assert asked["session"] == "sessions/1"
     assert asked["query"]["parts"] == [{"text": 'say "%"\nand again'}]
+
+
+def test_an_image_is_put_up_and_asked_about_by_its_id(peers: Any) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}
+    chat = {"messages": [{"content": [{"type": "text", "text": "What is it?"}, image]}]}
+    prompt, images = peers.parts(chat)
+
+    added = json.loads(peers.upload(images[0], "sessions/1"))["addContextFileRequest"]
+    found = peers.file_id(b'{"addContextFileResponse":{"fileId":"17"}}')
+    asked = json.loads(peers.question(prompt, "sessions/1", [found]))["streamAssistRequest"]
+
+    assert (added["name"], added["mimeType"]) == ("sessions/1", "image/png")
+    assert added["fileContents"] == "iVBO"
+    assert asked["query"]["parts"] == [{"text": "What is it?"}]
+    assert asked["fileIds"] == ["17"]
