@@ -24,12 +24,14 @@ SECTIONS = {
         "HOST", "PORT", "API_KEYS", "ADMIN_KEY", "WEB_CONCURRENCY", "WORKER_CONNECTIONS",
         "GRACEFUL_TIMEOUT_S", "DRAIN_DELAY_S", "TRUSTED_PROXIES", "CORS_ORIGINS", "MAX_BODY_MB",
         "MAX_FILE_MB", "MAX_ANSWER_MB", "METRICS_KEY", "LOG_LEVEL", "LOG_FORMAT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
     ),
     "Accounts": (
         "SECURE_C_SES", "HOST_C_OSES", "CSESIDX", "CONFIG_ID", "ACCOUNTS", "MAX_ATTEMPTS",
-        "ACCOUNT_ORDER", "ACCOUNT_CONCURRENCY",
+        "ACCOUNT_ORDER", "ACCOUNT_CONCURRENCY", "CHECK_INTERVAL_S",
     ),
-    "Storage": ("DATABASE_URL", "SECRET_KEY"),
+    "Storage": ("DATABASE_URL", "SECRET_KEY", "REQUEST_LOG_DAYS"),
+    "Alerts": ("ALERT_WEBHOOK", "ALERT_SILENCE_S", "COOKIE_MAX_AGE_H"),
     "Limits": ("RATE_LIMIT", "RATE_LIMIT_BY", "MODEL_INTERVAL_S", "REDIS_URL"),
     "Answers": (
         "DEFAULT_MODEL", "MODELS", "THOUGHTS", "STATUS_LINES", "HEARTBEAT_S", "SESSION_TIMEOUT",
@@ -72,7 +74,8 @@ means unset. [conf/env.example](../conf/env.example) has every setting, to copy.
 
 Every mistake is reported at the start, all of them at once, each with the name of its variable, and
 the exit status is 2. The same holds where `HOST` and `PORT` cannot be listened on, or the database
-cannot be used.
+cannot be used; where it is only away or locked the status is 75, for whoever supervises the gateway
+to start it again.
 
 The file follows Docker's rules for `--env-file`: everything after `=` is the value as it stands. No
 spaces round `=`, no `export`, no `$VARIABLE`; a line that begins with `#` is a comment, and one

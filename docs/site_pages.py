@@ -23,7 +23,7 @@ PAGES = (
 # Files that pages lead to, and that are offered as they are.
 FILES = (
     "LICENSE", "conf/env.example", "conf/compose.yaml", "conf/nginx.conf",
-    "conf/prometheus-rules.yaml", "bench/baseline.json",
+    "conf/prometheus-rules.yaml", "conf/systemd/gbproxy.service", "bench/baseline.json",
     "bench/peers/answers.py", "bench/peers/bare.py", "bench/peers/fastapi_aiohttp.py",
     "bench/peers/fastapi_httpx.py", "bench/results/documented.svg",
 )  # fmt: skip

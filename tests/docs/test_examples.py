@@ -49,6 +49,7 @@ def _exported(gateway: Served, simulator: Simulator) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "example", EXAMPLES, ids=lambda example: f"{example.language}: {example.title}"
 )
@@ -112,7 +113,8 @@ def _call(example: str) -> tuple[str, str]:
     path = re.search(r'"\$GATEWAY([^"]*)"', example)
     method = re.search(r"-X ([A-Z]+)", example)
     assert path is not None
-    shown = re.sub(r"(?<=/accounts/)(?!import$)[^/]+|(?<=/keys/)[^/]+", "{}", path[1])
+    asked = path[1].partition("?")[0]
+    shown = re.sub(r"(?<=/accounts/)(?!import$)[^/]+|(?<=/keys/)[^/]+", "{}", asked)
     return method[1] if method else "POST" if " -d " in example else "GET", shown
 
 
@@ -261,6 +263,10 @@ SENSIBLE: dict[str, Callable[[str], bool]] = {
         out.splitlines()[0] == 'get_weather {"city":"Oslo"}' and "4 C" in out
     ),
     "an answer that holds to a schema": lambda out: out == "['capital']\n",
+    "a stored file in two questions": lambda said: len(said.splitlines()) >= 2,
+    "a file uploaded in one request, as Google's API has it": lambda said: (
+        json.loads(said)["file"]["displayName"] == "notes.txt"
+    ),
     "with sources": lambda out: out.splitlines()[-1].startswith("Example Domain https://"),
     "with the model's thoughts": _thoughts_first,
     "what of this request is ignored?": _two_ignored,

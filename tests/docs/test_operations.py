@@ -21,16 +21,20 @@ BY_NAME = {
     for suffix in (("_bucket", "_sum", "_count") if family.kind == "histogram" else ("",))
 }
 LABELS = {label for family in FAMILIES for label in family.labels} | {"instance", "le"}
+TOLD_EVENTS = {
+    code(name)[0]: (levels, fields, meaning)
+    for name, levels, fields, meaning in OPERATIONS.section("Logs").rows()
+}
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 
 
 def test_every_log_event_stands_in_the_table_and_no_other() -> None:
-    assert _told_events().keys() == code_facts.log_events().keys()
+    assert TOLD_EVENTS.keys() == code_facts.log_events().keys()
 
 
-@pytest.mark.parametrize("name", code_facts.log_events())
+@pytest.mark.parametrize("name", TOLD_EVENTS)
 def test_a_log_event_is_told_with_its_fields_and_levels(name: str) -> None:
-    levels, fields, _ = _told_events()[name]
+    levels, fields, _ = TOLD_EVENTS[name]
     event = code_facts.log_events()[name]
 
     assert set(code(fields)) == event.fields
@@ -112,10 +116,3 @@ def test_the_first_of_its_kind_is_noticed_where_one_is_enough() -> None:
     for alert in ALERTS:
         for metric in re.findall(r"increase\((\w+\{[^}]*\})\[\d+m\]\)\) > 0", alert["expr"]):
             assert f"{metric} unless {metric} offset " in alert["expr"], alert["alert"]
-
-
-def _told_events() -> dict[str, tuple[str, str, str]]:
-    return {
-        code(name)[0]: (levels, fields, meaning)
-        for name, levels, fields, meaning in OPERATIONS.section("Logs").rows()
-    }

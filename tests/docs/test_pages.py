@@ -11,12 +11,14 @@ import pytest
 from tests.docs.markdown import ROOT, Page, pages
 
 PAGES = [str(page.path.relative_to(ROOT)) for page in pages()]
-TEXTS = [*PAGES, *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "conf").iterdir()))]
+OF_GITHUB = [path for path in sorted((ROOT / ".github").rglob("*")) if path.is_file()]
+CONF = [path for path in sorted((ROOT / "conf").rglob("*")) if path.is_file()]
+TEXTS = [*PAGES, *(str(path.relative_to(ROOT)) for path in (*CONF, *OF_GITHUB))]
 
 # Directories of somebody's machine (not a container's), hosts of package registries. Brackets keep
 # the words themselves out of this file.
 FORBIDDEN = (
-    r"(?<![\w.:])(?<!tmpfs )(?<!tmpfs: )/(?:wor[k]|roo[t]|mn[t]|User[s]|home/(?!cid/)|tm[p])\b",
+    r"(?<![\w.:])(?<!tmpfs )(?<!tmpfs: )(?<!mountPath: )/(?:wor[k]|roo[t]|mn[t]|User[s]|home/(?!cid/)|tm[p])\b",
     r"\.\./share[d]",
     r"\b(?:pyp[i]|pythonhoste[d]|npmj[s]|yarnpk[g]|docke[r]hub)\.(?:org|com|io)",
     r"\b(?:deb\.debia[n]|archive\.ubunt[u]|proxy\.golan[g])\.",
@@ -57,7 +59,7 @@ def test_the_changelog_keeps_its_form() -> None:
 
 
 def test_the_pages_that_code_and_examples_point_at_are_there() -> None:
-    sources = [*(ROOT / "gbproxy").rglob("*.py"), *(ROOT / "conf").iterdir(), ROOT / "Makefile"]
+    sources = [*(ROOT / "gbproxy").rglob("*.py"), *CONF, *OF_GITHUB, ROOT / "Makefile"]
     pointed_at = {
         name
         for path in sources

@@ -45,7 +45,8 @@ def test_a_link_that_leads_nowhere_fails_the_build() -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=_in_site)
 def test_the_links_of_a_page_lead_through_the_site(page: Page) -> None:
-    there = {*map(_in_site, pages()), *site_pages.FILES}
+    pictures = {f"img/{path.name}" for path in (ROOT / "docs/img").iterdir()}
+    there = {*map(_in_site, pages()), *site_pages.FILES, *pictures}
     name = _in_site(page)
     folder = name.rpartition("/")[0]
     fitted = Page(page.path, site_pages.fitted(page.text, name))
