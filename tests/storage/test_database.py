@@ -412,7 +412,8 @@ def test_transactions_that_wait_for_each_other_are_both_done(
 
     values = {row.value for row in database.fetch(select(metadata_entries.c.value))}
     assert len(values & {b"one", b"two"}) == 1  # of the one that was done last
-    assert len(begun) == 3
+    # One was ended at least; begun again, it may have a row before the other one has woken for it.
+    assert len(begun) >= 3
     assert database.failures == 0
     assert database.is_up
 
