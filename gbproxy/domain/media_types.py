@@ -76,7 +76,7 @@ _BRANDS: Mapping[bytes, str] = {
 }
 
 # By a folder that such an archive holds.
-_OFFICE = {"word": WORD, "xl": EXCEL, "ppt": POWERPOINT}
+_OFFICE_FOLDERS = {"word": WORD, "xl": EXCEL, "ppt": POWERPOINT}
 _MIMETYPE_ENTRY = re.compile(rb"PK\x03\x04.{26}mimetype([\w.+/-]{1,100}?)PK", re.DOTALL)
 _OLE_TYPES = ("application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint")
 # What the first bytes leave open, and a label or name may say.
@@ -94,7 +94,7 @@ _MUST_BEGIN_SO = frozenset(kind for _, kind in _SIGNATURES) - {"audio/mpeg", "vi
     *_BRANDS.values(),
     "video/webm",
     "video/x-matroska",
-    *_OFFICE.values(),
+    *_OFFICE_FOLDERS.values(),
 }
 
 
@@ -159,7 +159,7 @@ def _archive(content: bytes) -> str:
     if "[Content_Types].xml" not in names:
         return ZIP
     folders = {name.partition("/")[0] for name in names}
-    return next((kind for folder, kind in _OFFICE.items() if folder in folders), ZIP)
+    return next((kind for folder, kind in _OFFICE_FOLDERS.items() if folder in folders), ZIP)
 
 
 def _markup(content: bytes) -> str:

@@ -44,7 +44,7 @@ _FENCE_BEGUN = r"(?:`{1,8}|~{1,8}|(?:`{3,8}|~{3,8})[ \t]?[a-z_]{0,12}[ \t]?\r?)\
 _MOST_FENCE = 8 + 1 + 12 + 1 + 2 + 3
 _BEGUN_FOR_CERTAIN = re.compile(rf"⟦|{any_of(_OPEN)} ?[cC]")
 # Without one of these only what is in BEFORE can begin an opening.
-_TELLING = re.compile(r"[\[⟦【\\&`~]")
+_MAY_BEGIN = re.compile(r"[\[⟦【\\&`~]")
 
 
 class Mark:
@@ -83,7 +83,7 @@ class Mark:
     def begins_at(self, text: str) -> int:
         """Where in a text its end may be the beginning of a mark; the text's length: nowhere."""
         start = max(0, len(text) - self.most_held)
-        if _TELLING.search(text, start):
+        if _MAY_BEGIN.search(text, start):
             found = self._begun.search(text, start)
             return found.start() if found else len(text)
         return run_before(text, len(text))
