@@ -102,7 +102,7 @@ _BASH_PIECES = rf"{_ANSI_C}|{_SINGLE}|{_DOUBLE}|\\\r\n|\\.|[^\s'\"\\;&|$]++|\$|\
 _BASH_WORD = re.compile(rf"(?:{_BASH_PIECES})++", re.DOTALL)
 _BASH_PIECE = re.compile(_BASH_PIECES, re.DOTALL)
 _WHOLE_LINE = re.compile(r"[^\r\n]*+")
-_CUT_COOKIE = re.compile(r"[^;=\s]++=[^;]*+\Z")  # the last value of a cut header is cut too
+_LAST_COOKIE = re.compile(r"(?<![^=\s])[^=\s]++=.*+", re.DOTALL)  # behind the last `;`
 _BETWEEN = re.compile(r"(?:[ \t]++|\\\r?\n)*+")
 _IN_DOUBLE = re.compile(r'\\([\\"$`])|\\\r?\n|"')  # the last is the end of the quote
 _IN_ANSI_C = re.compile(
@@ -137,9 +137,15 @@ def bash_words(text: str, at: int, limit: WorkLimit) -> tuple[list[str], int]:
         decoded = _bash_decoded(text[at : min(word.end(), at + WORD_CHARS)])
         if word.end() == len(text) and not _is_closed(word[0]):
             limit.backtrack(len(text) - at)
-            return [*found, _CUT_COOKIE.sub("", decoded)], _end(_WHOLE_LINE, text, at)
+            return [*found, _without_cut_value(decoded)], _end(_WHOLE_LINE, text, at)
         found.append(decoded)
         at = word.end()
+
+
+def _without_cut_value(header: str) -> str:
+    """A cut header without its last value, which is cut too."""
+    whole, semicolon, last = header.rpartition(";")
+    return whole + semicolon + _LAST_COOKIE.sub("", last)
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
