@@ -118,6 +118,7 @@ class _Chunked:
         self._came, answer.unread = answer.unread, b""  # with the head
         self._rest = b""  # bytes that are not a whole size line yet
         self._left = 0  # bytes of the running chunk that are still to come, with its line end
+        self._trailers: bytes | None = None  # as far as they have come, behind the last chunk
         self._ended = False
         self._fault: ProtocolError | None = None
         self._read_size = _FIRST_READ_SIZE
@@ -126,6 +127,9 @@ class _Chunked:
         while not self._ended:
             if self._fault is not None:
                 raise self._fault
+            if self._trailers is not None:
+                self._read_trailers(self._trailers)
+                continue
             data, self._came = self._came or self._read1(self._read_size), b""
             if not data:
                 raise IncompleteRead(0, 1)
@@ -193,13 +197,18 @@ class _Chunked:
         return behind == _LINE_END[max(0, 2 - left) :][: len(behind)]
 
     def _end(self, behind: bytes) -> None:
-        """The last chunk is in: read the trailers, and give the connection back."""
-        while (trailers := _TRAILERS.match(behind)) is None:
-            if len(behind) > READ_SIZE or not (more := self._read1(READ_SIZE)):
-                raise IncompleteRead(0, 1)
-            behind += more
+        """The last chunk is in: give the connection back, if the trailers are in too."""
+        found = _TRAILERS.match(behind)
+        if found is None:  # what was said is given before anybody waits for them
+            self._trailers = behind
+            return
         self._ended = True
-        self._answer.end(behind[trailers.end() :])
+        self._answer.end(behind[found.end() :])
+
+    def _read_trailers(self, begun: bytes) -> None:
+        if len(begun) > READ_SIZE or not (more := self._read1(READ_SIZE)):
+            raise IncompleteRead(0, 1)
+        self._end(begun + more)
 
 
 class _Inflated:

@@ -134,6 +134,18 @@ def test_a_body_that_is_cut_off_anywhere_is_an_error() -> None:
             pieces_of(Raw(wire[:at]))
 
 
+def test_what_was_said_is_given_before_an_end_that_is_late_or_missing() -> None:
+    wire = chunked(b"abc", end=b"0\r\n")
+
+    for first, second in [(wire, b""), *cuts(wire)]:
+        body = body_of(Raw(first, *filter(None, [second])).answer)
+        said = b""
+        with pytest.raises(IncompleteRead):
+            while piece := body.read():
+                said += piece
+        assert said == b"abc"
+
+
 @pytest.mark.parametrize("line", [b"", b"xyz", b"-1", b"0x10", b" ", b"1" * 17, b"1" * 2000])
 def test_a_size_that_is_none_is_an_error(line: bytes) -> None:
     with pytest.raises(ProtocolError):
