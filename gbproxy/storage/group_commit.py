@@ -102,7 +102,7 @@ class GroupCommit:
             return
         try:
             _transact(pooled.driver_connection, writes)
-        except sqlite3.Error:
+        except Exception:  # noqa: BLE001  the driver refuses some values by errors of Python's
             return
         finally:
             pooled.close()
@@ -111,7 +111,7 @@ class GroupCommit:
 
 
 def _transact(connection: Any, writes: Collection[Write[Any]]) -> None:
-    """All or none. Raises sqlite3.Error."""
+    """All or none. Raises what the driver raises."""
     if len(writes) > 1:  # one statement is a transaction by itself
         connection.execute("BEGIN IMMEDIATE")
     try:

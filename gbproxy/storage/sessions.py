@@ -113,6 +113,8 @@ class SessionRows:
     ) -> Session | None:
         """Claim a free session that holds exactly this history (and is of `conversation`, if given)
         for this worker. Account keys that are not `avoided` come first.
+
+        A thread that is stopped here may leave a session claimed: `reclaim_leaked` finds it.
         """
         values: dict[str, Any] = {
             "wanted": history_digest,

@@ -58,6 +58,14 @@ def test_a_statement_s_fault_is_its_own(shown: dict[str, dict[str, Any]]) -> Non
     assert (seen["names"], seen["failures"]) == ("abcdef", 0)
 
 
+def test_a_value_that_the_driver_refuses_is_the_fault_of_its_own_caller(
+    shown: dict[str, dict[str, Any]],
+) -> None:
+    seen = shown["one_is_no_value"]
+
+    assert seen == {"told": ["written"] * 2 + ["UnicodeEncodeError", "written"], "names": "abc"}
+
+
 def test_who_leaves_before_it_is_written_takes_its_own_write_along_and_no_other(
     shown: dict[str, dict[str, Any]],
 ) -> None:

@@ -83,6 +83,18 @@ def one_is_there_already(database: Database, path: Path) -> dict[str, Any]:
     return {"told": told(together(database)), "failures": database.failures}
 
 
+def one_is_no_value(database: Database, path: Path) -> dict[str, Any]:
+    """The driver refuses it by an error that is none of SQLite's; its own caller alone meets it."""
+
+    def add_or_fail(name: str) -> str:
+        try:
+            return add(database, name)
+        except UnicodeEncodeError as error:
+            return type(error).__name__
+
+    return {"told": told([gevent.spawn(add_or_fail, name) for name in ("a", "b", "\ud800", "c")])}
+
+
 def clients_leave(database: Database, path: Path) -> dict[str, Any]:
     """One that follows, and then the one that leads, before anything is written."""
     all_wait = gevent.event.Event()
@@ -155,6 +167,7 @@ def the_file_is_gone(database: Database, path: Path) -> dict[str, Any]:
 SCENARIOS: tuple[Callable[[Database, Path], dict[str, Any]], ...] = (
     all_go_well,
     one_is_there_already,
+    one_is_no_value,
     clients_leave,
     clients_leave_when_it_is_written,
     another_has_the_file,
