@@ -29,6 +29,10 @@ _REPLACEMENT = rb"\ufffd"  # of the same length
 _MOST_HELD_BYTES = 2 * 1024 * 1024
 _FEW_QUOTES = 10_000
 _ESCAPES = 1000  # that are looked at between two rests
+_MOST_LEVELS = 200  # what walks through a value calls itself for each; a schema has twenty
+_CONTAINERS = frozenset((dict, list))
+_DIGITS_AS_ZEROS = bytes(ord("0") if sign in b"0123456789" else ord(" ") for sign in range(256))
+_HUGE = b"0" * 19  # the fewest digits of what is no integer of 64 bits
 
 
 def _no_rest() -> None:
@@ -81,16 +85,41 @@ def decode_bytes_quickly(data: bytes, rest: Callable[[], None] = _no_rest) -> An
 
 
 def decode_last(texts: list[bytes], rest: Callable[[], None] = _no_rest) -> Any:
-    """As `decode_bytes`, for the last of these texts, which is taken out: so that one which is
-    mostly a large file in base64 is never held more than twice.
+    """As `decode`, for the last of these texts, which is taken out: so that one which is mostly a
+    large file in base64 is never held more than twice. It may have 200 levels.
     """
+    brackets = texts[-1].count(b"[") + texts[-1].count(b"{")
+    value = _decode_last(texts, rest)
+    if brackets > _MOST_LEVELS and _is_deep(value):
+        raise ValueError("is nested too deeply")
+    return value
+
+
+def _decode_last(texts: list[bytes], rest: Callable[[], None]) -> Any:
     if len(texts[-1]) < _MOST_HELD_BYTES or texts[-1].count(b'"') > _FEW_QUOTES:
+        # A search by digits would take ten times as long.
+        if _HUGE in texts[-1].translate(_DIGITS_AS_ZEROS):
+            return decode_bytes_plainly(texts.pop(), rest)  # exactly
         return decode_bytes(texts.pop(), rest)
     texts[-1] = _without_lone_surrogates(texts[-1], rest)
     text = texts[-1].decode()
     texts.pop()
     rest()
     return _decode(text)
+
+
+def _is_deep(value: Any) -> bool:
+    level: list[Any] = [[value]]
+    for _ in range(_MOST_LEVELS + 1):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if type(each) is dict else each)
+            if type(inner) in _CONTAINERS
+        ]
+        if not level:
+            return False
+    return True
 
 
 def encode(value: Any) -> str:

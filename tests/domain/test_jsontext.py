@@ -282,6 +282,31 @@ def test_the_last_of_several_texts_is_decoded_as_any_other_and_taken_out(
     assert texts == [b"[]"]
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 25 * 10**18 + 1, 10**400, 2**64 - 1])
+@pytest.mark.parametrize("before", ["", "QUJD" * 700_000], ids=["small", "large"])
+def test_a_number_of_the_last_of_several_texts_is_exact(before: str, number: int) -> None:
+    value = {"before": before, "args": {"amount": number}}
+
+    assert jsontext.decode_last([json.dumps(value).encode()]) == value
+
+
+@given(values)
+def test_the_last_of_several_texts_says_what_the_plain_decoder_says(value: Any) -> None:
+    data = json.dumps(value).encode()
+
+    assert jsontext.decode_last([data]) == jsontext.decode_bytes_plainly(data)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_the_last_of_several_texts_may_have_so_many_levels(opening: str, closing: str) -> None:
+    levels = 200 // len(closing)
+    text = opening * levels + "1" + closing * levels
+
+    assert json.dumps(jsontext.decode_last([text.encode()]), separators=(",", ":")) == text
+    with pytest.raises(ValueError, match="nested too deeply"):
+        jsontext.decode_last([f"[{text}]".encode()])
+
+
 @pytest.mark.parametrize("text", [b'{"a":', b'{"a":"\xff"}', b'{"a":NaN}'])
 def test_the_last_of_several_texts_is_refused_as_any_other(text: bytes) -> None:
     large = text + b" " * 3_000_000
