@@ -10,7 +10,7 @@ monkey.patch_all()  # before anything imports sockets, TLS or threads; also make
 
 import gevent  # noqa: E402
 
-# which greenlet began which, and where, is kept for debugging: 16 µs of a request
+# which greenlet began which, and where, is kept for debugging
 gevent.config.track_greenlet_tree = False
 
 import gc  # noqa: E402

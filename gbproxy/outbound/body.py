@@ -166,7 +166,7 @@ class _Chunked:
                 self._end(data[position:])
                 break
             end = position + length
-            if data.startswith(_LINE_END, end):  # whole, as nearly all: saves 0.5 µs of each
+            if data.startswith(_LINE_END, end):  # whole, as nearly all
                 pieces.append(data[position:end])
                 position = end + 2
             else:

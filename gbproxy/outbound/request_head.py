@@ -23,7 +23,7 @@ _DEFAULTS = {
     "Accept-Encoding": "identity",
     "User-Agent": f"python-urllib3/{version('urllib3')}",
 }
-# Never kept: they change, and some are secrets.
+# Never kept, as they change.
 _OF_ONE_REQUEST = ("Authorization", "Cookie", "traceparent", "Content-Length")
 
 Headers = tuple[tuple[str, str], ...]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class AnswerResponse(Response):
-    """The response of an answer, which is never one to HEAD. Its headers and chunks go to the
-    server as they are, not copied and encoded: saves 30 µs of a request.
+    """The response of an answer; one to HEAD says its length itself. Headers and chunks go to the
+    server as they are, not copied and encoded.
     """
 
     response: Iterable[bytes]

@@ -137,7 +137,7 @@ def _position(error: ValueError) -> str:
 def _raw_body(environ: WSGIEnvironment) -> bytes:
     try:
         length = request.content_length
-        if length and environ.get(IS_IN):  # no time needs to be limited: saves 25 µs of a request
+        if length and environ.get(IS_IN):  # no time needs to be limited
             body = request.stream.read(length)
         else:
             whole = io.BytesIO()

@@ -139,11 +139,10 @@ def test_what_was_said_is_given_before_an_end_that_is_late_or_missing() -> None:
 
     for first, second in [(wire, b""), *cuts(wire)]:
         body = body_of(Raw(first, *filter(None, [second])).answer)
-        said = b""
+        said: list[bytes] = []
         with pytest.raises(IncompleteRead):
-            while piece := body.read():
-                said += piece
-        assert said == b"abc"
+            said.extend(iter(body.read, b""))
+        assert b"".join(said) == b"abc"
 
 
 @pytest.mark.parametrize("line", [b"", b"xyz", b"-1", b"0x10", b" ", b"1" * 17, b"1" * 2000])
