@@ -81,7 +81,7 @@ CLIENTS := .venv-clients
 
 BENCH := .venv-bench
 
-bench: $(BENCH)/ready ## what gbproxy costs, next to nginx, the bare recipe and FastAPI (about 13 minutes; ARGS="--loads short", DOC=1)
+bench: $(BENCH)/ready ## what gbproxy costs, next to nginx, the bare recipe and FastAPI (about 14 minutes; ARGS="--loads short", DOC=1)
 	@$(BENCH)/bin/python -m bench $(ARGS) $(if $(DOC),--document)
 
 bench-check: $(BENCH)/ready ## fail when gbproxy has become more than 30 % dearer (about two minutes; UPDATE=1 accepts)

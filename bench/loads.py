@@ -125,6 +125,7 @@ HELD = Load(
     pause_ms=1000,
     ramp_ms=2000,
     subjects=("bare", "fastapi+aiohttp", "fastapi+httpx"),
+    with_sessions=True,
 )
 SHORT = Load(
     "short",
@@ -177,6 +178,7 @@ TOOL_CALL = Load(
     unit="request",
     rounds=3,
     subjects=("nginx", "bare", "fastapi+aiohttp", "fastapi+httpx"),
+    with_sessions=True,
 )
 BURST = Load(
     "burst",
@@ -201,8 +203,15 @@ PACED = Load(
     with_sessions=True,
 )
 ONE = Load(
-    "one", "one stream at a time", slots=1, chunks=2, pause_ms=4, seconds=2, rounds=3,
-)  # fmt: skip
+    "one",
+    "one stream at a time",
+    slots=1,
+    chunks=2,
+    pause_ms=4,
+    seconds=2,
+    rounds=3,
+    with_sessions=True,
+)
 HUNDRED = Load(
     "hundred",
     "100 streams, a chunk every 20 ms in each",
@@ -212,6 +221,7 @@ HUNDRED = Load(
     ramp_ms=1000,
     seconds=3,
     rounds=3,
+    with_sessions=True,
 )
 FIVE_HUNDRED = Load(
     "five-hundred",

@@ -82,10 +82,8 @@ def keep(run: Run, folder: Path) -> list[Path]:
 def document(run: Run, folder: Path, page: Path) -> list[Path]:
     """Write a good run beside the documentation, and into it. Raises NoPlace."""
     updated = with_run(page.read_text("utf-8"), run)
-    picture = folder / "documented.svg"
-    picture.write_text(_picture(run), "utf-8")
     page.write_text(updated, "utf-8")
-    return [picture, page]
+    return [*_write(run, folder, "documented"), page]
 
 
 def with_run(page: str, run: Run) -> str:

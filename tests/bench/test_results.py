@@ -68,7 +68,9 @@ def test_the_page_gets_the_run_between_its_marks_and_keeps_the_rest(tmp_path: Pa
     assert "old" not in text
     assert "2.50 ×" in text
     assert "](results/documented.svg)" in text
-    assert (tmp_path / "documented.svg").exists()
+    kept = {path.suffix: path.read_text("utf-8") for path in tmp_path.glob("documented.*")}
+    assert sorted(kept) == [".json", ".md", ".svg"]
+    assert json.loads(kept[".json"])["taken"] == "2026-01-02T03:04:05+00:00"
     assert results.with_run(text, RUN) == text
 
 
