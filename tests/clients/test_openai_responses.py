@@ -379,8 +379,12 @@ def test_tokens_are_counted_without_an_answer(
     assert counted.input_tokens == answered.usage.input_tokens
 
 
+TRIGGER: Any = {"type": "compaction_trigger"}
+
+
+@pytest.mark.parametrize("asked", [[], [TRIGGER]])
 def test_a_conversation_is_compacted_and_goes_on(
-    client: openai.OpenAI, upstream: SharedUpstream
+    client: openai.OpenAI, upstream: SharedUpstream, asked: list[Any]
 ) -> None:
     upstream.script(*answer("The user likes tea."))
     upstream.script(*answer("Tea!"))
@@ -389,7 +393,7 @@ def test_a_conversation_is_compacted_and_goes_on(
         {"role": "assistant", "content": "Noted."},
     ]
 
-    compacted = client.responses.compact(model=USED, input=history)
+    compacted = client.responses.compact(model=USED, input=[*history, *asked])
     # The SDK names no role but the assistant's for a message that was put out.
     kept: list[Any] = [item.to_dict(warnings=False) for item in compacted.output]
     gone_on = client.responses.create(
@@ -397,9 +401,38 @@ def test_a_conversation_is_compacted_and_goes_on(
     )
 
     assert [item["type"] for item in kept] == ["message", "compaction"]
-    assert "summary" in upstream.questions()[0]
+    assert upstream.questions()[0].count("Write a summary") == 1
     assert "The user likes tea." in upstream.questions()[1]
     assert gone_on.output_text == "Tea!"
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_stored_summary_stands_for_what_was_before_it(
+    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream, is_streamed: bool
+) -> None:
+    for said in ("Noted.", "They like tea.", "Tea!", "Green."):
+        upstream.script(*answer(said))
+
+    first = client.responses.create(model=USED, input="I like hot drinks.")
+    asked = {"model": USED, "input": [TRIGGER], "previous_response_id": first.id}
+    reply = post(gateway, **asked, stream=is_streamed)
+    summary = events_of(reply.body)[-1]["response"] if is_streamed else reply.json()
+    third = client.responses.create(model=USED, input="What?", previous_response_id=summary["id"])
+    fourth = client.responses.create(model=USED, input="Which?", previous_response_id=third.id)
+
+    assert [item["type"] for item in summary["output"]] == ["compaction"]
+    assert [third.output_text, fourth.output_text] == ["Tea!", "Green."]
+    last = used_sessions(upstream)[-1]
+    assert "They like tea." in last.queries[0]
+    assert "What?" in last.queries[0]
+    assert "hot drinks" not in last.queries[0]
+    assert last.queries[1:] == ["Which?"]
+    assert listed(client, summary["id"]) == ["message", "message"]
+    assert listed(client, fourth.id) == ["compaction", *3 * ["message"]]
+
+
+def listed(client: openai.OpenAI, response_id: str) -> list[str]:
+    return [item.type for item in client.responses.input_items.list(response_id, order="asc")]
 
 
 def test_pictures_and_files_go_up_with_their_real_types(

@@ -78,9 +78,9 @@ class ItemReader:
             self._result(item, item.get("output"), place)
         elif kind == "item_reference":
             self._item(self._referred(item, place), place)
-        elif kind in ("compaction", "compaction_summary"):
+        elif kind in (compaction.SUMMARY, "compaction_summary"):
             self._add("user", TextPart(compaction.opened(item, place)))
-        elif kind == "compaction_trigger":
+        elif kind == compaction.TRIGGER:
             self.wants_compaction = True
         elif kind in _TOOL_LISTS:
             self._tool_list(item, place)

@@ -173,6 +173,20 @@ def test_a_summary_is_read_again_and_a_foreign_one_is_refused() -> None:
         assert refused.value.param == "input[0].encrypted_content"
 
 
+def test_a_summary_is_a_text_whatever_the_answer_was_to_be() -> None:
+    chat = chat_of(
+        HI,
+        {"type": "compaction_trigger"},
+        tools=[{"type": "image_generation"}, {"type": "web_search"}],
+        tool_choice={"type": "image_generation"},
+        text={"format": {"type": "json_object"}},
+    )
+
+    assert not chat.makes_image
+    assert not chat.web_search
+    assert chat.response_format is None
+
+
 def test_tools_of_the_client_are_declared_and_others_left_out_and_named() -> None:
     found = parsed(
         {
