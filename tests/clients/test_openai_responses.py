@@ -512,6 +512,22 @@ def test_another_session_is_given_the_picture_that_was_made(
     assert base64.b64decode(file.body["addContextFileRequest"]["fileContents"]) == FOX
 
 
+def test_a_picture_that_is_required_and_does_not_come_is_an_error(
+    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream
+) -> None:
+    upstream.script(*answer("I cannot ", "draw today.", pause_s=0.05), times=2)
+    asked = {"model": USED, "input": "A fox", "tools": [DRAW], "tool_choice": "required"}
+
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.responses.create(**asked)
+    streamed = events_of(post(gateway, **asked, stream=True).body)
+
+    assert (caught.value.status_code, caught.value.code) == (502, "upstream_error")
+    assert "it said: I cannot draw today." in caught.value.message
+    assert kinds(streamed)[-1] == "failed"
+    assert streamed[-1]["response"]["error"]["type"] == "upstream_error"
+
+
 def test_a_picture_in_a_stream(client: openai.OpenAI, upstream: SharedUpstream) -> None:
     upstream.script(*image_reply("Here: ", content=FOX))
 

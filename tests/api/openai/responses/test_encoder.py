@@ -491,6 +491,45 @@ def test_a_picture_has_the_size_and_format_that_came() -> None:
     assert (made["size"], made["output_format"]) == ("64x64", "png")
 
 
+DRAWN: Any = {"tools": [{"type": "image_generation"}], "tool_choice": "required"}
+
+
+@pytest.mark.parametrize("choice", [{"type": "image_generation"}, "required"])
+def test_an_answer_that_had_to_be_a_picture_and_is_none_has_failed(choice: Any) -> None:
+    asked = parsed({"input": "A fox", **DRAWN, "tool_choice": choice})
+    kept = Kept()
+    encoder = ResponseEncoder(asked, kept)
+    sent = encoder.feed(Started(MODEL)) + encoder.feed(TextDelta("Which fox?"))
+
+    with pytest.raises(UpstreamError) as raised:
+        encoder.feed(Done())
+    with pytest.raises(UpstreamError, match=r"no image; it said: Which fox\?"):
+        ResponseEncoder(asked, kept).whole(Answer(text="Which fox?"))
+
+    failed = events_of(sent + encoder.error(raised.value))
+    check_order(failed)
+    [said] = failed[-1]["response"]["output"]
+    assert failed[-1]["response"]["error"]["type"] == "upstream_error"
+    assert (said["status"], said["content"][0]["text"]) == ("incomplete", "Which fox?")
+    assert kept.responses == []
+
+
+def test_a_picture_that_has_to_come_may_be_a_link_be_blocked_or_be_cut_off() -> None:
+    link = FileOutput("image/png", "f1", url="https://ai.example/media/t")
+
+    linked = whole(link, **DRAWN)
+    blocked = whole(Refusal("No."), reason="content_filter", **DRAWN)
+    refused = whole(Refusal("No."), **DRAWN)
+    cut = whole(TextDelta("A f"), reason="length", **DRAWN)
+
+    assert [each["status"] for each in (linked, blocked, refused, cut)] == [
+        "completed",
+        "incomplete",
+        "completed",
+        "incomplete",
+    ]
+
+
 def test_a_picture_whose_bytes_are_not_to_be_had_is_a_link() -> None:
     link = FileOutput("image/png", "f1", url="https://ai.example/media/t")
     for tools, text in (

@@ -179,12 +179,10 @@ def test_a_summary_is_a_text_whatever_the_answer_was_to_be() -> None:
         {"type": "compaction_trigger"},
         tools=[{"type": "image_generation"}, {"type": "web_search"}],
         tool_choice={"type": "image_generation"},
-        text={"format": {"type": "json_object"}},
     )
 
     assert not chat.makes_image
     assert not chat.web_search
-    assert chat.response_format is None
 
 
 def test_tools_of_the_client_are_declared_and_others_left_out_and_named() -> None:
@@ -431,6 +429,7 @@ def test_the_form_of_the_text(form: dict[str, Any], expected: ResponseFormat | N
         ({"input": "Hi", "tools": [{**DRAW, "output_format": "tiff"}]}, "tools[0].output_format"),
         ({"input": "Hi", "tools": [WEATHER], "tool_choice": {"type": "namespace", "name": "x"}}, "tool_choice"),
         ({"input": "Hi", "text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"input": "Hi", "text": {"format": {"type": "json_object"}}, "tools": [{"type": "image_generation"}], "tool_choice": "required"}, "text.format"),
         ({"input": "Hi", "text": {"format": {"type": "json_schema", "schema": 1}}}, "text.format.schema"),
         ({"input": "Hi", "reasoning": "much"}, "reasoning"),
         ({"input": [{"role": "robot", "content": "Hi"}]}, "input[0].role"),
