@@ -15,7 +15,7 @@ def of(file: FileOutput) -> dict[str, str]:
     """`output_format`, and where its bytes are there and tell it, `size`."""
     header = None if file.data is None else picture_header.read(file.data)
     if header is None:
-        return {"output_format": file.mime_type.partition("/")[2]}
+        return {"output_format": file.mime_type.partition("/")[2].removesuffix("+xml")}
     return {"size": f"{header.width}x{header.height}", "output_format": header.format}
 
 

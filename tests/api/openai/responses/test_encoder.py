@@ -491,6 +491,15 @@ def test_a_picture_has_the_size_and_format_that_came() -> None:
     assert (made["size"], made["output_format"]) == ("64x64", "png")
 
 
+def test_a_drawing_is_told_as_what_it_is() -> None:
+    drawing = FileOutput("image/svg+xml", "f1", "fox.svg", b"<svg/>")
+
+    [made] = output(drawing, tools=[{"type": "image_generation", "output_format": "svg"}])
+
+    assert made["output_format"] == "svg"
+    assert "size" not in made
+
+
 DRAWN: Any = {"tools": [{"type": "image_generation"}], "tool_choice": "required"}
 
 

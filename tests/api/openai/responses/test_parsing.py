@@ -309,6 +309,14 @@ def test_what_is_wished_of_pictures_is_an_instruction() -> None:
     assert found.ignored == ("tools.image_generation.partial_images",)
 
 
+def test_a_drawing_may_be_wished_for_too() -> None:
+    svg = {"model": "gpt-5.5", "effort": "low"}
+    found = parsed({"input": "A fox", "tools": [{**DRAW, "output_format": "svg", "svg": svg}]})
+
+    assert "in the file format SVG" in texts(*found.chat.messages)[0][1][0]
+    assert found.ignored == ("tools.image_generation.svg",)
+
+
 def test_a_picture_of_the_models_is_kept_for_other_sessions() -> None:
     made = {"type": "image_generation_call", "id": "ig_1", "result": PICTURE.partition(",")[2]}
 
