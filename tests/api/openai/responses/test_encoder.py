@@ -266,7 +266,8 @@ def test_a_blocked_answer_tells_why_to_those_who_read_refusals_and_those_who_do_
 def test_a_stream_that_breaks_ends_with_a_failed_response(
     error: GatewayError, code: str, begun: bool
 ) -> None:
-    encoder = ResponseEncoder(parsed({"input": "Hi", "model": MODEL}), Kept())
+    kept = Kept()
+    encoder = ResponseEncoder(parsed({"input": "Hi", "model": MODEL}), kept)
     written = encoder.feed(Started(MODEL)) + encoder.feed(TextDelta("Hel")) if begun else b""
 
     body = written + encoder.error(error)
@@ -276,6 +277,7 @@ def test_a_stream_that_breaks_ends_with_a_failed_response(
     failed = found[-1]["response"]
     assert (failed["status"], failed["error"]["code"]) == ("failed", code)
     assert failed["error"]["message"] == error.message
+    assert (failed["store"], kept.responses) == (False, [])
     assert [item["status"] for item in failed["output"]] == ["incomplete"] * begun
     assert [item["content"][0]["text"] for item in failed["output"]] == ["Hel"] * begun
 
