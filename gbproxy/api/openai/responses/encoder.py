@@ -239,7 +239,8 @@ class ResponseEncoder:
     def _finish(self, reason: FinishReason) -> bytes:
         self._ensure_picture(reason)
         status: Status = "completed" if reason in ("stop", "tool_calls") else "incomplete"
-        begun = self._end(status) + b"".join(map(self._file, self._files))
+        begun = self._end(status) if status == "completed" else self._break_off()
+        begun += b"".join(map(self._file, self._files))
         if not self._output:  # an answer is never without an item
             begun += self._message()[0]
         ended = self._end(status) + self._search()

@@ -317,6 +317,22 @@ def test_half_a_call_of_which_nothing_was_told_is_left_out_of_a_broken_stream() 
     assert found[-1]["response"]["output"] == []
 
 
+@pytest.mark.parametrize("kind", ["shell", "local_shell", "apply_patch"])
+@pytest.mark.parametrize("before", [(), (TextDelta("Look:"),)])
+def test_half_a_call_is_left_out_of_an_answer_that_was_cut_off(
+    kind: str, before: tuple[ChatEvent, ...]
+) -> None:
+    events = (*before, ToolCallStarted(0, "call_1", kind), ToolCallDelta(0, '{"comm'))
+
+    told = streamed(*events, reason="length", tools=[{"type": kind}])[-1]["response"]
+    whole_ = whole(*events, reason="length", tools=[{"type": kind}])
+
+    for response in (told, whole_):
+        assert response["status"] == "incomplete"
+        [message] = response["output"]
+        assert message["content"][0]["text"] == "Look:" * len(before)
+
+
 @pytest.mark.parametrize(
     ("error", "param"),
     [
