@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import islice
 from typing import Any
 
 import openai
@@ -140,6 +141,29 @@ def test_a_history_that_the_client_keeps_goes_on_in_the_same_session_too(
     assert third.output_text == "Old."
     [session] = used_sessions(upstream)
     assert session.queries[1:] == ["Which colour?", "How old?"]
+
+
+@pytest.mark.parametrize("kind", [{}, {"type": "item_reference"}])
+def test_an_item_that_is_only_named_is_known_in_later_responses(
+    client: openai.OpenAI, upstream: SharedUpstream, kind: Any
+) -> None:
+    for said in ("Rock.", "Grey.", "Old.", "Yes."):
+        upstream.script(*answer(said))
+    first = client.responses.create(model=USED, input="What is it of?")
+    named: Any = {**kind, "id": first.output[0].id}
+
+    ask: Any = [named, {"role": "user", "content": "Which colour?"}]
+    second = client.responses.create(model=USED, input=ask)
+    third = client.responses.create(model=USED, input="Old?", previous_response_id=second.id)
+    fourth = client.responses.create(
+        model=USED, input=[named, ask[1]], previous_response_id=third.id
+    )
+    pages = client.responses.input_items.list(fourth.id, order="asc", limit=1)
+    ids = [item.id for item in islice(pages, 10)]
+
+    assert fourth.output_text == "Yes."
+    assert len(ids) == len(set(ids)) == 6
+    assert ids[0] == first.output[0].id
 
 
 def test_a_call_and_its_result(client: openai.OpenAI, upstream: SharedUpstream) -> None:

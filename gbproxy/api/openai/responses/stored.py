@@ -64,8 +64,9 @@ class History:
 
     def input_items(self, principal: Principal, response_id: str) -> list[Item]:
         """The items that the response answers, those of the responses before it included, the
-        oldest first. Raises NotFound, also where one of those before it is gone: a list with a
-        hole would look like a whole one.
+        oldest first; one that was sent or named again is there once, as its id tells where a page
+        ends. Raises NotFound, also where one of those before it is gone: a list with a hole would
+        look like a whole one.
         """
         self.response(principal, response_id)
         try:
@@ -75,7 +76,10 @@ class History:
                 f"the response {response_id[:100]!r} is there, but not all of those before it (any"
                 " more): what it answers cannot be listed as a whole"
             ) from None
-        return [*_told(before), *_without_triggers(last["input"])]
+        found: dict[str, Item] = {}
+        for item in (*_told(before), *_without_triggers(last["input"])):
+            found.setdefault(item["id"], item)
+        return list(found.values())
 
     def remove(self, principal: Principal, response_id: str) -> None:
         """Raises NotFound."""

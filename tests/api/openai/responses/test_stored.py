@@ -16,7 +16,7 @@ from tests.support.clock import Clock
 from tests.support.databases import CIPHER
 
 TRIGGER = {"type": "compaction_trigger", "id": "item_1"}
-SUMMARY = {"type": "compaction", "encrypted_content": "…"}
+SUMMARY = {"type": "compaction", "id": "cmp_1", "encrypted_content": "…"}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def rows(database: FragileDatabase, clock: Clock) -> ResponseRows:
 
 
 def message(said: str) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": said}
+    return {"type": "message", "id": f"msg_{said}", "role": "user", "content": said}
 
 
 def test_of_a_conversation_with_a_summary_no_item_asks_for_one_again(rows: ResponseRows) -> None:
