@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import islice
 from typing import Any
 
 import openai
@@ -140,6 +141,29 @@ def test_a_history_that_the_client_keeps_goes_on_in_the_same_session_too(
     assert third.output_text == "Old."
     [session] = used_sessions(upstream)
     assert session.queries[1:] == ["Which colour?", "How old?"]
+
+
+@pytest.mark.parametrize("kind", [{}, {"type": "item_reference"}])
+def test_an_item_that_is_only_named_is_known_in_later_responses(
+    client: openai.OpenAI, upstream: SharedUpstream, kind: Any
+) -> None:
+    for said in ("Rock.", "Grey.", "Old.", "Yes."):
+        upstream.script(*answer(said))
+    first = client.responses.create(model=USED, input="What is it of?")
+    named: Any = {**kind, "id": first.output[0].id}
+
+    ask: Any = [named, {"role": "user", "content": "Which colour?"}]
+    second = client.responses.create(model=USED, input=ask)
+    third = client.responses.create(model=USED, input="Old?", previous_response_id=second.id)
+    fourth = client.responses.create(
+        model=USED, input=[named, ask[1]], previous_response_id=third.id
+    )
+    pages = client.responses.input_items.list(fourth.id, order="asc", limit=1)
+    ids = [item.id for item in islice(pages, 10)]
+
+    assert fourth.output_text == "Yes."
+    assert len(ids) == len(set(ids)) == 6
+    assert ids[0] == first.output[0].id
 
 
 def test_a_call_and_its_result(client: openai.OpenAI, upstream: SharedUpstream) -> None:
@@ -379,8 +403,12 @@ def test_tokens_are_counted_without_an_answer(
     assert counted.input_tokens == answered.usage.input_tokens
 
 
+TRIGGER: Any = {"type": "compaction_trigger"}
+
+
+@pytest.mark.parametrize("asked", [[], [TRIGGER]])
 def test_a_conversation_is_compacted_and_goes_on(
-    client: openai.OpenAI, upstream: SharedUpstream
+    client: openai.OpenAI, upstream: SharedUpstream, asked: list[Any]
 ) -> None:
     upstream.script(*answer("The user likes tea."))
     upstream.script(*answer("Tea!"))
@@ -389,7 +417,7 @@ def test_a_conversation_is_compacted_and_goes_on(
         {"role": "assistant", "content": "Noted."},
     ]
 
-    compacted = client.responses.compact(model=USED, input=history)
+    compacted = client.responses.compact(model=USED, input=[*history, *asked])
     # The SDK names no role but the assistant's for a message that was put out.
     kept: list[Any] = [item.to_dict(warnings=False) for item in compacted.output]
     gone_on = client.responses.create(
@@ -397,9 +425,38 @@ def test_a_conversation_is_compacted_and_goes_on(
     )
 
     assert [item["type"] for item in kept] == ["message", "compaction"]
-    assert "summary" in upstream.questions()[0]
+    assert upstream.questions()[0].count("Write a summary") == 1
     assert "The user likes tea." in upstream.questions()[1]
     assert gone_on.output_text == "Tea!"
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_stored_summary_stands_for_what_was_before_it(
+    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream, is_streamed: bool
+) -> None:
+    for said in ("Noted.", "They like tea.", "Tea!", "Green."):
+        upstream.script(*answer(said))
+
+    first = client.responses.create(model=USED, input="I like hot drinks.")
+    asked = {"model": USED, "input": [TRIGGER], "previous_response_id": first.id}
+    reply = post(gateway, **asked, stream=is_streamed)
+    summary = events_of(reply.body)[-1]["response"] if is_streamed else reply.json()
+    third = client.responses.create(model=USED, input="What?", previous_response_id=summary["id"])
+    fourth = client.responses.create(model=USED, input="Which?", previous_response_id=third.id)
+
+    assert [item["type"] for item in summary["output"]] == ["compaction"]
+    assert [third.output_text, fourth.output_text] == ["Tea!", "Green."]
+    last = used_sessions(upstream)[-1]
+    assert "They like tea." in last.queries[0]
+    assert "What?" in last.queries[0]
+    assert "hot drinks" not in last.queries[0]
+    assert last.queries[1:] == ["Which?"]
+    assert listed(client, summary["id"]) == ["message", "message"]
+    assert listed(client, fourth.id) == ["compaction", *3 * ["message"]]
+
+
+def listed(client: openai.OpenAI, response_id: str) -> list[str]:
+    return [item.type for item in client.responses.input_items.list(response_id, order="asc")]
 
 
 def test_pictures_and_files_go_up_with_their_real_types(
@@ -477,6 +534,22 @@ def test_another_session_is_given_the_picture_that_was_made(
 
     [file] = [c for c in upstream.calls("widgetAddContextFile") if c.csesidx is not None]
     assert base64.b64decode(file.body["addContextFileRequest"]["fileContents"]) == FOX
+
+
+def test_a_picture_that_is_required_and_does_not_come_is_an_error(
+    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream
+) -> None:
+    upstream.script(*answer("I cannot ", "draw today.", pause_s=0.05), times=2)
+    asked = {"model": USED, "input": "A fox", "tools": [DRAW], "tool_choice": "required"}
+
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.responses.create(**asked)
+    streamed = events_of(post(gateway, **asked, stream=True).body)
+
+    assert (caught.value.status_code, caught.value.code) == (502, "upstream_error")
+    assert "it said: I cannot draw today." in caught.value.message
+    assert kinds(streamed)[-1] == "failed"
+    assert streamed[-1]["response"]["error"]["type"] == "upstream_error"
 
 
 def test_a_picture_in_a_stream(client: openai.OpenAI, upstream: SharedUpstream) -> None:

@@ -23,7 +23,9 @@ _BACKGROUNDS = {
     "transparent": "on a transparent background",
     "opaque": "on an opaque background",
 }
-_FORMATS = {name: f"in the file format {name.upper()}" for name in ("png", "jpeg", "webp")}
+_FORMATS = {
+    name: f"in the file format {name.upper()}" for name in ("png", "jpeg", "webp", "gif", "svg")
+}
 
 
 def named(value: str | None) -> str | None:

@@ -27,8 +27,6 @@ from gbproxy.domain.events import (
 from gbproxy.domain.media import is_image
 from gbproxy.errors import BadRequest, GatewayError, UpstreamError
 
-_MOST_SAID_CHARS = 300
-
 
 class ImageBlocked(BadRequest):
     """The upstream's policy forbids the picture."""
@@ -117,9 +115,7 @@ class ImagesEncoder:
             raise UpstreamError("the image could not be fetched from the upstream")
         if self._refusal is not None:
             raise ImageBlocked(self._refusal, param="prompt")
-        said = " ".join("".join(self._said).split())[:_MOST_SAID_CHARS]
-        told = f"; it said: {said}" if said else ""
-        raise UpstreamError(f"the model has made no image{told}")
+        raise image_facts.missing("".join(self._said))
 
     def _event(self, file: FileOutput) -> bytes:
         name = "image_edit.completed" if self._parsed.is_edit else "image_generation.completed"

@@ -13,6 +13,7 @@ from gbproxy.api.openai.images_request import (
     parse_generation,
 )
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
+from gbproxy.domain.chat import TextPart
 from gbproxy.domain.media import APART, APART_WITH_BYTES
 from gbproxy.errors import BadRequest, RequestTooLarge
 from gbproxy.web.form import Form, FormFile
@@ -50,6 +51,18 @@ def test_the_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
         parse_generation({"prompt": "fox", **fields})
 
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("wanted", ["png", "jpeg", "webp", "gif", "svg"])
+def test_every_format_of_openais_is_said(wanted: str) -> None:
+    made = parse_generation({"prompt": "fox", "output_format": wanted})
+    edited = parse_edit(
+        {"prompt": "fox", "images": [LINK], "output_format": wanted}, max_file_bytes=1000
+    )
+
+    for found in (made, edited):
+        [said] = [p.text for p in found.chat.messages[-1].parts if isinstance(p, TextPart)]
+        assert f"in the file format {wanted.upper()}." in said
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,11 @@ class ResponseBody(IgnoredParameters):
         return self.store is not False
 
 
+def kind_of(item: Item) -> Any:
+    """An item's type, which a message and a reference may leave out."""
+    return item.get("type") or ("message" if "role" in item else "item_reference")
+
+
 _FIELD_NAMES = frozenset(
     name for body in (ResponseBody, ReasoningOptions, TextOptions) for name in body.model_fields
 )

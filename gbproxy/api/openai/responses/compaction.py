@@ -15,6 +15,9 @@ from gbproxy.domain.chat import ChatRequest, Message, TextPart
 from gbproxy.domain.tools import NO_TOOLS
 from gbproxy.errors import BadRequest
 
+SUMMARY = "compaction"
+TRIGGER = "compaction_trigger"  # the item that asks for one
+
 _PREFIX = "gbproxy.summary.1."
 _HEAD = "The conversation so far was replaced by this summary of it:\n\n"
 
@@ -39,6 +42,7 @@ def asking(chat: ChatRequest) -> ChatRequest:
         tools=NO_TOOLS,
         response_format=None,
         web_search=False,
+        makes_image=False,
         show_thoughts=False,
     )
 

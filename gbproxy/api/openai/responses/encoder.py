@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gbproxy.api.openai import image_facts
 from gbproxy.api.openai.responses import item_ids, resource, search_item
 from gbproxy.api.openai.responses.body import Item
 from gbproxy.api.openai.responses.call_items import CallItem, ClientCallItem
@@ -45,7 +46,8 @@ Keep = Callable[[str, dict[str, Any], ParsedResponse], bool]
 
 
 class ResponseEncoder:
-    """Writes the events of a response in OpenAI's order, or the response as a whole.
+    """Writes the events of a response in OpenAI's order, or the response as a whole. Raises
+    UpstreamError where it was to be a picture and is none.
 
     The response is stored before its last event is handed out: a quick client's next request must
     find it.
@@ -66,6 +68,7 @@ class ResponseEncoder:
         self._output: list[Item] = []  # with the open one
         self._citations: list[Citation] = []
         self._files: list[FileOutput] = []
+        self._has_refused = False
         self._usage = Usage(0, 0)
 
     def feed(self, event: ChatEvent) -> bytes:
@@ -141,6 +144,7 @@ class ResponseEncoder:
         return begun + message.add(text)
 
     def _refusal(self, sentence: str) -> bytes:
+        self._has_refused = True
         begun, message = self._message()
         message.citations = self._citations
         return begun + message.refuse(sentence)
@@ -224,9 +228,19 @@ class ResponseEncoder:
             self._output.pop()
         return self._end("incomplete")
 
+    def _ensure_picture(self, reason: FinishReason) -> None:
+        """A refusal says itself why there is none."""
+        if not self._parsed.chat.makes_image or self._has_refused or reason != "stop":
+            return
+        if not any(is_image(file.mime_type) for file in self._files):
+            said = self._open.said if isinstance(self._open, MessageItem) else ""
+            raise image_facts.missing(said)
+
     def _finish(self, reason: FinishReason) -> bytes:
+        self._ensure_picture(reason)
         status: Status = "completed" if reason in ("stop", "tool_calls") else "incomplete"
-        begun = self._end(status) + b"".join(map(self._file, self._files))
+        begun = self._end(status) if status == "completed" else self._break_off()
+        begun += b"".join(map(self._file, self._files))
         if not self._output:  # an answer is never without an item
             begun += self._message()[0]
         ended = self._end(status) + self._search()

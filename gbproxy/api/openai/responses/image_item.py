@@ -13,7 +13,7 @@ from gbproxy.api.openai.responses.output_item import Status
 from gbproxy.domain.base64_pieces import encoded
 from gbproxy.domain.events import FileOutput
 
-_FORMATS = ("png", "webp", "jpeg", "gif")
+_FORMATS = ("png", "webp", "jpeg", "gif", "svg")
 
 
 class ImageItem(HostedCall):

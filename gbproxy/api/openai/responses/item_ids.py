@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from gbproxy.api.openai.responses.body import Item
+from gbproxy.api.openai.responses.body import Item, kind_of
 
 _PREFIXES = {
     "message": "msg",
@@ -56,7 +56,7 @@ def with_ids(items: Iterable[Item], token: str) -> list[Item]:
 
 
 def _listed(item: Item, token: str, number: int) -> Item:
-    kind = item.get("type") or "message"
+    kind = kind_of(item)
     given = item.get("id")
     id_ = given if isinstance(given, str) and given else item_id(kind, token, number)
     listed: dict[str, Any] = {"status": "completed", **item, "id": id_, "type": kind}

@@ -13,7 +13,7 @@ from typing import Any
 
 from gbproxy.api.openai.messages import json_of
 from gbproxy.api.openai.responses import compaction, search_item
-from gbproxy.api.openai.responses.body import Item
+from gbproxy.api.openai.responses.body import Item, kind_of
 from gbproxy.api.openai.responses.client_tools import CALL_KINDS, OUTPUT_KINDS, arguments_of
 from gbproxy.api.openai.responses.content import ContentReader, text_of
 from gbproxy.api.openai.responses.image_tool import CALL
@@ -69,7 +69,7 @@ class ItemReader:
         return tuple(self._messages)
 
     def _item(self, item: Item, place: str) -> None:
-        kind = item.get("type") or ("message" if "role" in item else "item_reference")
+        kind = kind_of(item)
         if kind == "message":
             self._message(item, place)
         elif kind in ("function_call", "custom_tool_call"):
@@ -78,9 +78,9 @@ class ItemReader:
             self._result(item, item.get("output"), place)
         elif kind == "item_reference":
             self._item(self._referred(item, place), place)
-        elif kind in ("compaction", "compaction_summary"):
+        elif kind in (compaction.SUMMARY, "compaction_summary"):
             self._add("user", TextPart(compaction.opened(item, place)))
-        elif kind == "compaction_trigger":
+        elif kind == compaction.TRIGGER:
             self.wants_compaction = True
         elif kind in _TOOL_LISTS:
             self._tool_list(item, place)

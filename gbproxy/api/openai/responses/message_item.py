@@ -58,6 +58,11 @@ class MessageItem(OutputItem):
         return self._end_text()
 
     @property
+    def said(self) -> str:
+        """The text so far."""
+        return self._text()
+
+    @property
     def _at(self) -> int:
         return len(self.item["content"])
 

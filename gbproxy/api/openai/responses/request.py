@@ -93,7 +93,7 @@ def parse(
         is_streamed=bool(fields.stream),
         max_tokens=answer_limits.most_tokens(max_output_tokens=fields.max_output_tokens),
         tools=declared,
-        response_format=_format(fields),
+        response_format=_format(fields, makes_image=tools.makes_image),
         web_search=tools.wants_search,
         makes_image=tools.makes_image,
         media=IN_TEXT if tools.image is None else AS_ITEMS,
@@ -123,11 +123,14 @@ def _instructions(fields: ResponseBody, image: ImageTool) -> Iterable[Message]:
             yield Message("system", (TextPart(text),))
 
 
-def _format(fields: ResponseBody) -> ResponseFormat | None:
+def _format(fields: ResponseBody, *, makes_image: bool) -> ResponseFormat | None:
     form = fields.text.format if fields.text is not None else None
     match form.get("type") if form is not None else None:
         case None | "text":
             return None
+        case "json_object" | "json_schema" if makes_image:
+            place = "text.format"
+            raise BadRequest(f"{place}: tool_choice asks for a picture, not for JSON", param=place)
         case "json_object":
             return JSON_OBJECT
         case "json_schema":

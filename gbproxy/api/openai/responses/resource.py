@@ -80,12 +80,12 @@ def ended(
 
 
 def failed(response: dict[str, Any], output: list[Item], error: GatewayError) -> dict[str, Any]:
-    """The same response, broken off. `type` is our own fine code."""
+    """The same response, broken off and not stored. `type` is our own fine code."""
     is_ours = error.status >= 500 or error.status == 499
     code = error.code if error.code in _CODES else "server_error" if is_ours else "invalid_prompt"
     told: dict[str, str | None] = {"code": code, "message": error.message, "type": error.code}
     told["param"] = field_names.named(error.param)
-    return {**response, "status": "failed", "output": output, "error": told}
+    return {**response, "status": "failed", "store": False, "output": output, "error": told}
 
 
 def rendered_usage(usage: Usage) -> dict[str, Any]:

@@ -175,6 +175,8 @@ def _answering(reading: Reading, body: dict[str, Any], principal: Principal) -> 
 def _summarizing(reading: Reading, body: dict[str, Any], principal: Principal) -> ParsedResponse:
     """A request whose answer is the summary of all its items."""
     parsed = reading({**body, "stream": False, "store": False}, principal)
+    if parsed.wants_compaction:  # by an item: it is asked for already
+        return parsed
     return replace(parsed, chat=compaction.asking(parsed.chat))
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gbproxy.api.openai.responses import item_ids, large_values
+from gbproxy.api.openai.responses import compaction, item_ids, large_values
 from gbproxy.api.openai.responses.body import Item
 from gbproxy.api.openai.responses.image_tool import CALL
 from gbproxy.domain import base64_pieces, jsontext
@@ -38,19 +38,12 @@ class History:
         self._rows = rows
 
     def items(self, principal: Principal, response_id: str) -> list[Item]:
-        """All items up to this response's last one, the oldest first. Raises
-        PreviousResponseNotFound, also when one of the responses before it is gone: an answer that
-        knows half of a conversation would be a wrong one.
+        """All items up to this response's last one, the oldest first; a summary that a response has
+        made stands for all before it. Raises PreviousResponseNotFound, also when one of the
+        responses before it is gone: an answer that knows half of a conversation would be a wrong
+        one.
         """
-        chain = self._rows.chain(principal.key_digest, response_id)
-        contents = [self._opened(*each) for each in chain]
-        if not contents or None in contents:
-            raise PreviousResponseNotFound(response_id)
-        return [
-            item
-            for content in contents
-            for item in (*content["input"], *content["response"]["output"])
-        ]
+        return _told(self._contents(principal, response_id))
 
     def item(self, principal: Principal, item_id: str) -> Item | None:
         """The item of this id, if it belongs to a stored response."""
@@ -71,18 +64,22 @@ class History:
 
     def input_items(self, principal: Principal, response_id: str) -> list[Item]:
         """The items that the response answers, those of the responses before it included, the
-        oldest first. Raises NotFound, also where one of those before it is gone: a list with a
-        hole would look like a whole one.
+        oldest first; one that was sent or named again is there once, as its id tells where a page
+        ends. Raises NotFound, also where one of those before it is gone: a list with a hole would
+        look like a whole one.
         """
-        answered = len(self.response(principal, response_id)["output"])
+        self.response(principal, response_id)
         try:
-            items = self.items(principal, response_id)
+            *before, last = self._contents(principal, response_id)
         except PreviousResponseNotFound:
             raise NotFound(
                 f"the response {response_id[:100]!r} is there, but not all of those before it (any"
                 " more): what it answers cannot be listed as a whole"
             ) from None
-        return items[: len(items) - answered]
+        found: dict[str, Item] = {}
+        for item in (*_told(before), *_without_triggers(last["input"])):
+            found.setdefault(item["id"], item)
+        return list(found.values())
 
     def remove(self, principal: Principal, response_id: str) -> None:
         """Raises NotFound."""
@@ -94,7 +91,7 @@ class History:
         False: the database is away, and the response is answered all the same.
         """
         content = {
-            "input": item_ids.with_ids(parsed.items, token),
+            "input": item_ids.with_ids(_without_triggers(parsed.items), token),
             "response": {**response, "output": list(map(_as_file, response["output"]))},
         }
         try:
@@ -131,6 +128,14 @@ class History:
                     work.rest()
                 at += len(each)
 
+    def _contents(self, principal: Principal, response_id: str) -> list[Any]:
+        """Of all responses up to this one, the oldest first. Raises PreviousResponseNotFound."""
+        chain = self._rows.chain(principal.key_digest, response_id)
+        contents = [self._opened(*each) for each in chain]
+        if not contents or None in contents:
+            raise PreviousResponseNotFound(response_id)
+        return contents
+
     def _content(self, principal: Principal, response_id: str) -> Any:
         sealed = self._rows.get(principal.key_digest, response_id)
         return None if sealed is None else self._opened(response_id, sealed)
@@ -166,6 +171,22 @@ class History:
             found.write(piece)
             work.rest()
         return found.getvalue() if found.tell() == size else None  # which is no copy
+
+
+def _told(contents: Iterable[Any]) -> list[Item]:
+    items: list[Item] = []
+    for content in contents:
+        items += _without_triggers(content["input"])
+        output = content["response"]["output"]
+        if any(item["type"] == compaction.SUMMARY for item in output):
+            items.clear()  # the summary stands for them
+        items += output
+    return items
+
+
+def _without_triggers(items: Iterable[Item]) -> list[Item]:
+    """What asks for a summary is answered with it, once: rows of earlier versions hold it too."""
+    return [item for item in items if item.get("type") != compaction.TRIGGER]
 
 
 def _as_file(item: Item) -> Item:

@@ -62,7 +62,7 @@ def summary_item(token: str, number: int, summary: str, reason: FinishReason) ->
     if reason != "stop" or not summary.strip():
         raise UpstreamError("the model has not summarized the conversation")
     return {
-        "id": item_ids.item_id("compaction", token, number),
-        "type": "compaction",
+        "id": item_ids.item_id(compaction.SUMMARY, token, number),
+        "type": compaction.SUMMARY,
         "encrypted_content": compaction.sealed(summary),
     }

@@ -266,7 +266,8 @@ def test_a_blocked_answer_tells_why_to_those_who_read_refusals_and_those_who_do_
 def test_a_stream_that_breaks_ends_with_a_failed_response(
     error: GatewayError, code: str, begun: bool
 ) -> None:
-    encoder = ResponseEncoder(parsed({"input": "Hi", "model": MODEL}), Kept())
+    kept = Kept()
+    encoder = ResponseEncoder(parsed({"input": "Hi", "model": MODEL}), kept)
     written = encoder.feed(Started(MODEL)) + encoder.feed(TextDelta("Hel")) if begun else b""
 
     body = written + encoder.error(error)
@@ -276,6 +277,7 @@ def test_a_stream_that_breaks_ends_with_a_failed_response(
     failed = found[-1]["response"]
     assert (failed["status"], failed["error"]["code"]) == ("failed", code)
     assert failed["error"]["message"] == error.message
+    assert (failed["store"], kept.responses) == (False, [])
     assert [item["status"] for item in failed["output"]] == ["incomplete"] * begun
     assert [item["content"][0]["text"] for item in failed["output"]] == ["Hel"] * begun
 
@@ -313,6 +315,22 @@ def test_half_a_call_of_which_nothing_was_told_is_left_out_of_a_broken_stream() 
 
     check_order(found)
     assert found[-1]["response"]["output"] == []
+
+
+@pytest.mark.parametrize("kind", ["shell", "local_shell", "apply_patch"])
+@pytest.mark.parametrize("before", [(), (TextDelta("Look:"),)])
+def test_half_a_call_is_left_out_of_an_answer_that_was_cut_off(
+    kind: str, before: tuple[ChatEvent, ...]
+) -> None:
+    events = (*before, ToolCallStarted(0, "call_1", kind), ToolCallDelta(0, '{"comm'))
+
+    told = streamed(*events, reason="length", tools=[{"type": kind}])[-1]["response"]
+    whole_ = whole(*events, reason="length", tools=[{"type": kind}])
+
+    for response in (told, whole_):
+        assert response["status"] == "incomplete"
+        [message] = response["output"]
+        assert message["content"][0]["text"] == "Look:" * len(before)
 
 
 @pytest.mark.parametrize(
@@ -489,6 +507,54 @@ def test_a_picture_has_the_size_and_format_that_came() -> None:
 
     assert {"size", "quality", "output_format"} & made.keys() == {"size", "output_format"}
     assert (made["size"], made["output_format"]) == ("64x64", "png")
+
+
+def test_a_drawing_is_told_as_what_it_is() -> None:
+    drawing = FileOutput("image/svg+xml", "f1", "fox.svg", b"<svg/>")
+
+    [made] = output(drawing, tools=[{"type": "image_generation", "output_format": "svg"}])
+
+    assert made["output_format"] == "svg"
+    assert "size" not in made
+
+
+DRAWN: Any = {"tools": [{"type": "image_generation"}], "tool_choice": "required"}
+
+
+@pytest.mark.parametrize("choice", [{"type": "image_generation"}, "required"])
+def test_an_answer_that_had_to_be_a_picture_and_is_none_has_failed(choice: Any) -> None:
+    asked = parsed({"input": "A fox", **DRAWN, "tool_choice": choice})
+    kept = Kept()
+    encoder = ResponseEncoder(asked, kept)
+    sent = encoder.feed(Started(MODEL)) + encoder.feed(TextDelta("Which fox?"))
+
+    with pytest.raises(UpstreamError) as raised:
+        encoder.feed(Done())
+    with pytest.raises(UpstreamError, match=r"no image; it said: Which fox\?"):
+        ResponseEncoder(asked, kept).whole(Answer(text="Which fox?"))
+
+    failed = events_of(sent + encoder.error(raised.value))
+    check_order(failed)
+    [said] = failed[-1]["response"]["output"]
+    assert failed[-1]["response"]["error"]["type"] == "upstream_error"
+    assert (said["status"], said["content"][0]["text"]) == ("incomplete", "Which fox?")
+    assert kept.responses == []
+
+
+def test_a_picture_that_has_to_come_may_be_a_link_be_blocked_or_be_cut_off() -> None:
+    link = FileOutput("image/png", "f1", url="https://ai.example/media/t")
+
+    linked = whole(link, **DRAWN)
+    blocked = whole(Refusal("No."), reason="content_filter", **DRAWN)
+    refused = whole(Refusal("No."), **DRAWN)
+    cut = whole(TextDelta("A f"), reason="length", **DRAWN)
+
+    assert [each["status"] for each in (linked, blocked, refused, cut)] == [
+        "completed",
+        "incomplete",
+        "completed",
+        "incomplete",
+    ]
 
 
 def test_a_picture_whose_bytes_are_not_to_be_had_is_a_link() -> None:

@@ -173,6 +173,18 @@ def test_a_summary_is_read_again_and_a_foreign_one_is_refused() -> None:
         assert refused.value.param == "input[0].encrypted_content"
 
 
+def test_a_summary_is_a_text_whatever_the_answer_was_to_be() -> None:
+    chat = chat_of(
+        HI,
+        {"type": "compaction_trigger"},
+        tools=[{"type": "image_generation"}, {"type": "web_search"}],
+        tool_choice={"type": "image_generation"},
+    )
+
+    assert not chat.makes_image
+    assert not chat.web_search
+
+
 def test_tools_of_the_client_are_declared_and_others_left_out_and_named() -> None:
     found = parsed(
         {
@@ -297,6 +309,14 @@ def test_what_is_wished_of_pictures_is_an_instruction() -> None:
     assert found.ignored == ("tools.image_generation.partial_images",)
 
 
+def test_a_drawing_may_be_wished_for_too() -> None:
+    svg = {"model": "gpt-5.5", "effort": "low"}
+    found = parsed({"input": "A fox", "tools": [{**DRAW, "output_format": "svg", "svg": svg}]})
+
+    assert "in the file format SVG" in texts(*found.chat.messages)[0][1][0]
+    assert found.ignored == ("tools.image_generation.svg",)
+
+
 def test_a_picture_of_the_models_is_kept_for_other_sessions() -> None:
     made = {"type": "image_generation_call", "id": "ig_1", "result": PICTURE.partition(",")[2]}
 
@@ -417,6 +437,7 @@ def test_the_form_of_the_text(form: dict[str, Any], expected: ResponseFormat | N
         ({"input": "Hi", "tools": [{**DRAW, "output_format": "tiff"}]}, "tools[0].output_format"),
         ({"input": "Hi", "tools": [WEATHER], "tool_choice": {"type": "namespace", "name": "x"}}, "tool_choice"),
         ({"input": "Hi", "text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"input": "Hi", "text": {"format": {"type": "json_object"}}, "tools": [{"type": "image_generation"}], "tool_choice": "required"}, "text.format"),
         ({"input": "Hi", "text": {"format": {"type": "json_schema", "schema": 1}}}, "text.format.schema"),
         ({"input": "Hi", "reasoning": "much"}, "reasoning"),
         ({"input": [{"role": "robot", "content": "Hi"}]}, "input[0].role"),
