@@ -32,6 +32,9 @@ class AccountEntry(AnswerModel):
     created_at: int | None
     state: AccountState = Field(description="the worst of all kinds of request")
     cooling_until: dict[QuotaClass, int]
+    models_cooling_until: dict[str, int] = Field(
+        description="by model, for those with a fallback whose quota is used up"
+    )
     in_flight: int = Field(description="answers of all workers, at most a second old")
     last_used_at: int | None
     last_error: str | None

@@ -75,6 +75,25 @@ def test_a_cooling_account_tells_until_when_and_recovers_by_a_button(
     assert "asked again" not in words(browser.get("/admin/accounts"))  # said once
 
 
+def test_a_models_used_up_quota_is_told_and_ended_by_the_button(
+    browser: Browser, anna: str
+) -> None:
+    pool = browser.services.pool
+    account = pool.account(anna)
+    assert account is not None
+    before = browser.get("/admin/accounts").text
+    pool.failed(account, "text:best", QuotaExhausted("the quota is used up", retry_after=600.0))
+
+    told = browser.get(seen(before))
+    browser.post(f"/admin/accounts/{anna}/do", {"action": "clear-cooldown"})
+
+    assert "● Ready Cooling until best:" in words(told)
+    assert re.search(r"best: <time .*data-until=\"\d+\"", told.text)
+    assert 'value="clear-cooldown"' in told.text
+    assert "clear-cooldown" not in table(browser)
+    assert "best" not in table(browser)
+
+
 def test_an_account_is_disabled_and_enabled(browser: Browser, anna: str) -> None:
     browser.post(f"/admin/accounts/{anna}/do", {"action": "disable"})
     assert browser.services.registry.get(anna).state == "disabled"
