@@ -82,10 +82,10 @@ class Leader:
         self.while_looking()
         return self.redis_is_up
 
-    def _send(self, alert: Alert, on_end: Callable[[], None]) -> None:
+    def _send(self, alert: Alert, on_end: Callable[[bool], None]) -> None:
         if not self.is_killed:
             self.sent.append(alert)
-            on_end()
+            on_end(True)
 
     def look(self, after_s: float = LOOK_S) -> list[str]:
         """What this look tells: titles."""
@@ -359,7 +359,7 @@ def test_the_end_of_an_outage_that_a_killed_worker_was_sending_is_sent_by_the_le
 ) -> None:
     rows = AlertRows(database, clock)
     assert rows.open(DATABASE, 0)
-    rows.told(DATABASE, is_open=True)
+    rows.told(DATABASE, is_open=True, is_taken=True)
     assert rows.close(DATABASE)
 
     said = [leader.look(), leader.look(LOST_S), leader.look(LOST_S)]
@@ -556,5 +556,6 @@ def test_the_end_of_what_another_worker_still_sends_is_told_after_it(
 
     successor = Leader(database, clock)
     assert [successor.look(), successor.look()] == [[], []]
-    AlertRows(database, clock).told(AlertKey("account_refused", ONE.account_key), is_open=True)
+    began = AlertKey("account_refused", ONE.account_key)
+    AlertRows(database, clock).told(began, is_open=True, is_taken=True)
     assert successor.look() == [f"Over: {refused(ONE)}"]
