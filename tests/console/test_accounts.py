@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gbproxy.errors import CredentialRefused, QuotaExhausted
+from gbproxy.errors import CredentialRefused, QuotaExhausted, UpstreamUnreachable
 from tests.admin.conftest import ANNA, BEN, COOKIE
 from tests.console.conftest import Browser, words
 
@@ -111,6 +111,21 @@ def test_a_check_tells_what_the_upstream_says(browser: Browser, anna: str) -> No
     page = words(browser.get("/admin/accounts"))
     assert "anna: the sign-in was refused" in page
     assert "✖ Sign-in expired" in page
+
+
+def test_what_a_check_is_told_is_in_the_page_s_language_where_that_has_it(
+    browser: Browser, anna: str
+) -> None:
+    browser.client.set_cookie("gbproxy_language", "zh")
+    notices = []
+    for trouble in ("the gateway's database cannot be used at the moment", "of the upstream alone"):
+        browser.upstream.trouble = UpstreamUnreachable(trouble)
+        browser.post(f"/admin/accounts/{anna}/do", {"action": "check"})
+        notices += re.findall(r'role="status">(.*?)</p>', browser.get("/admin/accounts").text)
+
+    known, other = notices
+    assert "<span>网关的数据库暂时无法使用</span>" in known
+    assert '<span lang="en">of the upstream alone</span>' in other
 
 
 def test_an_account_is_deleted_only_after_a_question(browser: Browser, anna: str) -> None:
