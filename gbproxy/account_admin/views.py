@@ -50,7 +50,8 @@ class ConfiguredAccount:
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
     """`state`: the worst of all quota classes; `cooling_until`: by quota class, for those that cool
-    down; `in_flight`: answers of all workers, at most a second old.
+    down; `models_cooling_until`: as in `AccountView`; `in_flight`: answers of all workers, at most
+    a second old.
 
     `credential`: the values that may be shown. `created_at` is None for accounts of the
     environment. `last_error_kind`: GatewayError.kind; `last_error_at`: None until it is stored.
@@ -65,6 +66,7 @@ class AccountRecord:
     created_at: float | None
     state: AccountState
     cooling_until: Mapping[QuotaClass, float]
+    models_cooling_until: Mapping[str, float]
     in_flight: int
     last_used_at: float | None
     last_error: str | None
@@ -73,6 +75,11 @@ class AccountRecord:
     last_error_at: float | None
     cookies_at: float | None
     checked_at: float | None
+
+    @property
+    def has_cooldown(self) -> bool:
+        """True also if it is ready but for a model."""
+        return bool(self.cooling_until or self.models_cooling_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ def record(
         created_at=entry.created_at,
         state=view.state if view is not None else "ready" if entry.is_active else "disabled",
         cooling_until=view.cooling_until if view is not None else {},
+        models_cooling_until=view.models_cooling_until if view is not None else {},
         in_flight=(view.in_flight if view is not None else 0) + elsewhere,
         last_used_at=max(uses, default=None),
         last_error=last.last_error if last is not None else None,

@@ -17,6 +17,7 @@ from gbproxy.domain.account import (
     AccountView,
     QuotaScope,
     quota_class,
+    quota_model,
 )
 from gbproxy.domain.clock import was_set_back_since
 from gbproxy.errors import GatewayError
@@ -184,18 +185,25 @@ class PooledAccount:
 
     def view(self, now: float) -> AccountView:
         states = {quota: _state(self.condition(quota, now)) for quota in QUOTA_CLASSES}
-        ends = {quota: self.health(quota).cools_until(now) for quota in QUOTA_CLASSES}
+        ends = {
+            scope: end
+            for scope, health in self.known.items()
+            if (end := health.cools_until(now)) is not None
+        }
         return AccountView(
             id=self.account.id,
             name=self.account.name,
             state=next((state for state in states.values() if state != "ready"), "ready"),
             states=states,
-            cooling_until={quota: end for quota, end in ends.items() if end is not None},
+            cooling_until={quota: ends[quota] for quota in QUOTA_CLASSES if quota in ends},
             in_flight=self.in_flight,
             last_used_at=self.last_used_at,
             last_error=self.last_error,
             last_error_said=self.last_error_said,
             last_error_kind=self.last_error_kind,
+            models_cooling_until={
+                model: end for scope, end in ends.items() if (model := quota_model(scope))
+            },
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -126,12 +126,17 @@ def _entry(account: AccountRecord) -> dict[str, Any]:
         **fields.pop("credential"),
         **fields,
         "created_at": _whole(account.created_at),
-        "cooling_until": {quota: math.ceil(end) for quota, end in account.cooling_until.items()},
+        "cooling_until": _whole_ends(account.cooling_until),
+        "models_cooling_until": _whole_ends(account.models_cooling_until),
         "last_used_at": _whole(account.last_used_at),
         "checked_at": _whole(account.checked_at),
         "cookies_at": _whole(account.cookies_at),
         "cookie_age_h": _age_h(account.cookies_at),
     }
+
+
+def _whole_ends(ends: Mapping[Any, float]) -> dict[Any, int]:
+    return {each: math.ceil(end) for each, end in ends.items()}
 
 
 def _age_h(since: float | None) -> float | None:

@@ -43,7 +43,9 @@ def _entry(status: AlertsStatus) -> dict[str, Any]:
             model=each.model,
             title=each.title,
             opened_at=int(each.opened_at),
-            closed_at=None if each.closed_at is None else int(each.closed_at),
+            closed_at=_whole(each.closed_at),
+            sent_at=_whole(each.sent_at),
+            has_failed=each.has_failed,
         ).model_dump()
         for each in status.told
     ]
@@ -52,3 +54,7 @@ def _entry(status: AlertsStatus) -> dict[str, Any]:
         "open": [each for each in told if each["closed_at"] is None],
         "over": [each for each in told if each["closed_at"] is not None],
     }
+
+
+def _whole(moment: float | None) -> int | None:
+    return None if moment is None else int(moment)

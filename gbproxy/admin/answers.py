@@ -32,6 +32,9 @@ class AccountEntry(AnswerModel):
     created_at: int | None
     state: AccountState = Field(description="the worst of all kinds of request")
     cooling_until: dict[QuotaClass, int]
+    models_cooling_until: dict[str, int] = Field(
+        description="by model, for those with a fallback whose quota is used up"
+    )
     in_flight: int = Field(description="answers of all workers, at most a second old")
     last_used_at: int | None
     last_error: str | None
@@ -198,12 +201,14 @@ class AlertTold(AnswerModel):
     title: str
     opened_at: int
     closed_at: int | None
+    sent_at: int | None = Field(description="when a webhook has last taken a message of it")
+    has_failed: bool = Field(description="no webhook has taken the last message of it")
 
 
 class AlertsAnswer(AnswerModel):
     webhooks: list[AlertWebhook]
     open: list[AlertTold]
-    over: list[AlertTold] = Field(description="of the last 30 days, each as it was told last")
+    over: list[AlertTold] = Field(description="of the last 30 days, each as it was last")
 
 
 DELETED: dict[int, tuple[type[BaseModel], ...]] = {204: ()}

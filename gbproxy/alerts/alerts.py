@@ -22,7 +22,8 @@ from gbproxy.storage.alerts import AlertKey, AlertRows, StoredAlert
 @dataclass(frozen=True, slots=True)
 class ToldAlert:
     """`account`: its name, None for what is about none. Times are Unix seconds; `closed_at` is None
-    while it is open.
+    while it is open. `sent_at`: when a webhook has last taken a message of it; `has_failed`: none
+    has taken the last one.
     """
 
     kind: str
@@ -32,6 +33,8 @@ class ToldAlert:
     title: str
     opened_at: float
     closed_at: float | None
+    sent_at: float | None
+    has_failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class AlertsStatus:
     @property
     def last_sent_at(self) -> float | None:
         """Unix seconds."""
-        return max((each.closed_at or each.opened_at for each in self.told), default=None)
+        return max((each.sent_at for each in self.told if each.sent_at), default=None)
 
 
 class Alerts:
@@ -113,4 +116,6 @@ class Alerts:
             title(stored.key, name),
             stored.opened_at,
             None if stored.is_open else stored.closed_at,
+            stored.sent_at,
+            stored.untold_since is None and stored.failed_at is not None,
         )

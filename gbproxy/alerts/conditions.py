@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gbproxy.accounts.pool import Pool
 from gbproxy.alerts.alert import moment
-from gbproxy.domain.account import QUOTA_CLASSES, Account, AccountView
+from gbproxy.domain.account import Account, AccountView
 from gbproxy.storage.alerts import AlertKey
 from gbproxy.storage.credential_times import CredentialTime, CredentialTimes
 
@@ -92,11 +92,7 @@ class Conditions:
                 key = AlertKey("quota_used_up", account.account_key, quota)
                 detail = f"The upstream refuses it until about {moment(end)}."
                 found.add(Condition(key, account.name, detail))
-        # The quota of one model alone leaves the account to all others.
-        of_classes = {
-            each for each, ends in exhausted.items() if not ends.keys().isdisjoint(QUOTA_CLASSES)
-        }
-        self._find_none_left(of_classes, found)
+        self._find_none_left({each for each, ends in exhausted.items() if "text" in ends}, found)
         if self._redis is not None and not self._redis_is_up():
             found.add(Condition(self._redis), lasts=self._lasts(self._redis))
         for key in self._since.keys() - found.all_keys:
@@ -118,10 +114,14 @@ class Conditions:
             found.add(Condition(AlertKey("cookies_old", account.account_key), account.name, detail))
 
     def _find_none_left(self, exhausted: Collection[str], found: Findings) -> None:
+        """`exhausted`: the accounts whose quota of text is used up."""
         enabled = [view for view in self._pool.snapshot() if view.state != "disabled"]
-        if self._pool.available_count():
+        asked = [view for view in enabled if view.state != "refused"]
+        # By text, as the console's first page: each failure pauses only the kind that met it. One
+        # that a request is probing may answer.
+        if any("text" not in view.cooling_until for view in asked):
             return
-        is_overload = any(v.state == "cooling" and v.id not in exhausted for v in enabled)
+        is_overload = any(view.id not in exhausted for view in asked)
         key = self._no_account
         lasts = self._lasts(key) or not is_overload
         # None is enabled: that was an administrator's decision, or nobody has added one yet.

@@ -67,23 +67,26 @@ class Sender:
         # One of its own for each webhook: one that stalls delays no other, and order is kept.
         self._executors = [BackgroundExecutor(width=1, capacity=_WAITING) for _ in self.webhooks]
 
-    def send(self, alert: Alert, on_end: Callable[[], None]) -> None:
+    def send(self, alert: Alert, on_end: Callable[[bool], None]) -> None:
         """Send it to all webhooks, in the background. Never waits. `on_end` is called once each has
-        taken it, or has not in any try; never if the sender ends before.
+        taken it, or has not in any try, with True if one has; never if the sender ends before.
         """
         left = list(self.webhooks)
+        takers: list[Webhook] = []
 
-        def end(webhook: Webhook) -> None:
+        def end(webhook: Webhook, is_taken: bool) -> None:
+            if is_taken:
+                takers.append(webhook)
             left.remove(webhook)
             if not left:
-                on_end()
+                on_end(bool(takers))
 
         for webhook, executor in zip(self.webhooks, self._executors, strict=True):
             if executor.submit(partial(self._deliver, webhook, alert, end)):
                 continue
             if not self._stopping.is_set():
                 self._failed(webhook, alert, "too many wait", 0)
-                end(webhook)
+                end(webhook, False)
 
     def test(self, alert: Alert) -> list[Outcome]:
         """Send it to all webhooks, once each, side by side, and wait for what becomes of it."""
@@ -114,7 +117,9 @@ class Sender:
         self._meter.alert_sent(webhook.kind, "failed" if trouble else "ok")
         return Outcome(webhook.kind, webhook.host, trouble)
 
-    def _deliver(self, webhook: Webhook, alert: Alert, end: Callable[[Webhook], None]) -> None:
+    def _deliver(
+        self, webhook: Webhook, alert: Alert, end: Callable[[Webhook, bool], None]
+    ) -> None:
         is_last = False
         for tries, pause_s in enumerate((*WAITS_S, None), start=1):
             result = self._try(webhook, alert)
@@ -125,7 +130,7 @@ class Sender:
                 self._failed(webhook, alert, result.trouble, tries)
                 break
             is_last = self._wait(max(pause_s, result.wait_s))
-        end(webhook)
+        end(webhook, result.trouble is None)
 
     def _sent(self, webhook: Webhook, alert: Alert, tries: int) -> None:
         taken = {

@@ -38,8 +38,8 @@ _EXAMPLE = (
     ' "…"}'
 )
 _COLUMNS = (
-    "name", "id", "source", "is_active", "state", "cooling_until", "in_flight", "last_used_at",
-    "checked_at", "cookie_age_h", "last_error",
+    "name", "id", "source", "is_active", "state", "cooling_until", "models_cooling_until",
+    "in_flight", "last_used_at", "checked_at", "cookie_age_h", "last_error",
 )  # fmt: skip
 _PLAIN_FIELDS = {
     "name": "name",

@@ -9,7 +9,7 @@ from gbproxy.cli.clients import AdminClient, admin_options, administer, echo_if_
 from gbproxy.cli.terminal import CannotBegin, cell, echo, listing
 
 _PATH = "/api/admin/alerts"
-_COLUMNS = ("title", "opened_at", "closed_at")
+_COLUMNS = ("title", "opened_at", "closed_at", "sent_at", "has_failed")
 _NONE = "no webhook is set: set ALERT_WEBHOOK, as docs/operations.md says"
 
 
@@ -19,7 +19,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         " or of a running gateway with --url and ADMIN_KEY."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    listed = "where alerts go, and what they told in the last 30 days"
+    listed = "where alerts go, and the alerts of the last 30 days"
     tested = "send a test to every webhook and say what became of it"
     for name, described, action in (("list", listed, _list), ("test", tested, _test)):
         command = commands.add_parser(

@@ -69,9 +69,7 @@ def _actions(registry: AccountRegistry) -> dict[str, Callable[[str], Notice]]:
         found = registry.check(account_id)
         status = texts.check_status(found.status)
         said = gettext("%(name)s: %(status)s.", name=found.name, status=status)
-        return Notice(
-            f"{said} {found.detail}".rstrip(), "good" if found.status == "valid" else "bad"
-        )
+        return Notice(said, "good" if found.status == "valid" else "bad", said=found.detail)
 
     return {
         "enable": enable,

@@ -40,6 +40,7 @@ class AccountsSeen:
                 each.is_active,
                 each.state,
                 sorted((quota, math.ceil(end)) for quota, end in each.cooling_until.items()),
+                sorted((model, math.ceil(end)) for model, end in each.models_cooling_until.items()),
                 each.in_flight,
                 each.last_used_at and int(each.last_used_at / _MINUTE_S),  # shown to the minute
                 each.last_error,

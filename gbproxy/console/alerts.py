@@ -7,6 +7,7 @@ from flask_babel import gettext
 
 from gbproxy.alerts.alerts import Alerts
 from gbproxy.alerts.sender import Outcome
+from gbproxy.console.core_messages import translated
 from gbproxy.console.pages import Notice, Pages
 
 
@@ -23,11 +24,11 @@ def add_routes(bp: Blueprint, pages: Pages, alerts: Alerts) -> None:
 def _notice(outcomes: list[Outcome]) -> Notice:
     if not outcomes:
         return Notice(gettext("No webhook is set: there is nothing to test."), "bad")
-    failed = [each for each in outcomes if each.trouble is not None]
+    failed = [(each.host, each.trouble) for each in outcomes if each.trouble is not None]
     if not failed:
         return Notice(gettext("Every webhook has taken the test."))
     said = [
-        gettext("%(host)s has not taken it: %(trouble)s.", host=each.host, trouble=each.trouble)
-        for each in failed
+        gettext("%(host)s has not taken it: %(trouble)s.", host=host, trouble=translated(trouble))
+        for host, trouble in failed
     ]
     return Notice(" ".join(said), "bad")

@@ -87,6 +87,11 @@ MESSAGES = (
         " of the page as cURL, PowerShell or fetch, a HAR file, exported cookies, its headers, or"
         " the page's address"
     ),
+    # of a webhook
+    N_("it could not be reached (%(code)s)"),
+    N_("it redirects elsewhere (%(status)s)"),
+    N_("it took the message and refused it in its answer"),
+    N_("it answered %(status)s"),
 )
 _MARK = re.compile(r"%\((\w+)\)s")
 

@@ -57,8 +57,11 @@ def add_routes(bp: Blueprint, pages: Pages, registry: AccountRegistry) -> None:
         if not is_sign_in:
             return pages.to("console.accounts", Notice(said))
         checked = registry.check(account_id)
-        found = f"{texts.check_status(checked.status)} {checked.detail}".rstrip()
-        notice = Notice(f"{said} {found}", "good" if checked.status == "valid" else "bad")
+        notice = Notice(
+            f"{said} {texts.check_status(checked.status)}",
+            "good" if checked.status == "valid" else "bad",
+            said=checked.detail,
+        )
         return pages.to("console.accounts", notice)
 
 

@@ -47,13 +47,15 @@ def _shown(seen: AccountsSeen) -> dict[str, Any]:
     enabled = [each for each in seen.all if each.is_active]
     asked = [each for each in enabled if each.state != "refused"]
     old = [each for each in asked if seen.has_old_cookies(each)]
+    ready = seen.in_state("ready")
     none_answers = bool(enabled) and all("text" in each.cooling_until for each in asked)
     return {
         "seen": seen,
         "refused": refused,
         "old": old,
         "cooling": seen.in_state("cooling"),
-        "failed": [each for each in seen.in_state("ready") if _has_failed(each, seen.now)],
+        "resting": [each for each in ready if each.has_cooldown],
+        "failed": [each for each in ready if not each.has_cooldown and _has_failed(each, seen.now)],
         "none_enabled": not enabled,
         "none_answers": none_answers,
         "back_at": _first_end(asked) if none_answers else None,

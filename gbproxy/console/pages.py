@@ -59,12 +59,13 @@ _HEADERS = {
 @dataclass(frozen=True, slots=True)
 class Notice:
     """What a page says once about the form before it; `key`: a new API key, which is never shown
-    again.
+    again; `said`: the reason in another package's English, translated where that is known.
     """
 
     text: str
     kind: Literal["good", "bad"] = "good"
     key: str | None = None
+    said: str = ""
 
 
 class Pages:
@@ -174,7 +175,8 @@ def set_cookie(answer: Response, name: str, value: str, *, max_age: int) -> None
 
 
 def _short(notice: Notice) -> dict[str, Any]:
-    return {**asdict(notice), "text": str(notice.text)[:_MOST_CHARS]}
+    text = str(notice.text)[:_MOST_CHARS]
+    return {**asdict(notice), "text": text, "said": notice.said[: _MOST_CHARS - len(text)]}
 
 
 def _add_headers(answer: Response) -> Response:

@@ -107,7 +107,8 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class AccountView:
     """An account as administrators and metrics see it. `state` is the worst of `states`;
-    `in_flight` counts this worker's answers alone. Times are Unix seconds.
+    `models_cooling_until`: by model, for those with a quota of their own that cool down, which no
+    state tells; `in_flight` counts this worker's answers alone. Times are Unix seconds.
     """
 
     id: str
@@ -120,6 +121,7 @@ class AccountView:
     last_error: str | None
     last_error_said: Mapping[str, Any] | None
     last_error_kind: str | None = None
+    models_cooling_until: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

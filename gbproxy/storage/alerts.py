@@ -40,8 +40,9 @@ class AlertKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
     """An alert as it was told last. `seen_at`: when a gateway that can judge it last found it so.
-    `untold_since`: when the sending of its last message has begun; None once that has ended. Times
-    are Unix seconds.
+    `untold_since`: when the sending of its last message has begun; None once that has ended.
+    `sent_at`: when a webhook has last taken a message of it. `failed_at`: when none has taken the
+    last one. Times are Unix seconds.
     """
 
     key: AlertKey
@@ -50,6 +51,8 @@ class StoredAlert:
     closed_at: float | None
     seen_at: float | None
     untold_since: float | None
+    sent_at: float | None
+    failed_at: float | None
 
 
 _READ = select(
@@ -61,6 +64,8 @@ _READ = select(
     alerts.c.closed_at,
     alerts.c.seen_at,
     alerts.c.untold_since,
+    alerts.c.sent_at,
+    alerts.c.failed_at,
 ).order_by(alerts.c.opened_at.desc())
 _IS_WANTED = and_(
     alerts.c.kind == bindparam("of_kind"),
@@ -76,11 +81,9 @@ _CLOSE = (
         untold_since=bindparam("since", type_=Instant),
     )
 )
-_TOLD = (
-    update(alerts)
-    .where(_IS_WANTED, alerts.c.is_open == bindparam("of_state"))
-    .values(untold_since=None)
-)
+_ENDED = update(alerts).where(_IS_WANTED, alerts.c.is_open == bindparam("of_state"))
+_TOLD = _ENDED.values(untold_since=None, sent_at=bindparam("now", type_=Instant), failed_at=None)
+_FAILED = _ENDED.values(untold_since=None, failed_at=bindparam("now", type_=Instant))
 _RETELL = (
     update(alerts)
     .where(_IS_WANTED, alerts.c.untold_since <= bindparam("before", type_=Instant))
@@ -143,9 +146,12 @@ class AlertRows:
         values["since"] = None if quietly else values["now"]
         return self._database.change(_CLOSE, values) == 1
 
-    def told(self, key: AlertKey, *, is_open: bool) -> None:
-        """Note that the message that it is open, or over, has been sent."""
-        self._database.change(_TOLD, self._values(key) | {"of_state": is_open})
+    def told(self, key: AlertKey, *, is_open: bool, is_taken: bool) -> None:
+        """Note that the message that it is open, or over, is sent no more: `is_taken` by a webhook,
+        or by none.
+        """
+        values = self._values(key) | {"of_state": is_open}
+        self._database.change(_TOLD if is_taken else _FAILED, values)
 
     def retell(self, key: AlertKey, before: float) -> bool:
         """True if its message is to be sent again, as its sending had begun `before` (Unix seconds)

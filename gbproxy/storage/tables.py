@@ -155,7 +155,9 @@ alerts = Table(
     Column("opened_at", Instant, nullable=False),  # when that was told last
     Column("closed_at", Instant),
     Column("seen_at", Instant),  # when a gateway that can judge it last found it so
-    Column("untold_since", Instant),  # since when the last message is being sent; NULL: it was
+    Column("untold_since", Instant),  # since when the last message is being sent; NULL: that ended
+    Column("sent_at", Instant),  # when a webhook has last taken one
+    Column("failed_at", Instant),  # when no webhook has taken the last one
 )
 
 # Which models and tools each account has been found to have.

@@ -125,6 +125,19 @@ def test_a_snapshot_tells_what_is_known_of_each_account() -> None:
     assert (c.state, c.cooling_until) == ("disabled", {})
 
 
+def test_a_snapshot_tells_the_models_whose_own_quota_is_used_up() -> None:
+    clock = Clock()
+    accounts = pool(A, clock=clock)
+    accounts.failed(A, "text:best", EMPTY)
+
+    during = accounts.snapshot()[0]
+    clock.now += 60
+    after = accounts.snapshot()[0]
+
+    assert (during.state, during.cooling_until) == ("ready", {})
+    assert (during.models_cooling_until, after.models_cooling_until) == ({"best": NOON + 60}, {})
+
+
 def test_what_could_serve_is_counted() -> None:
     accounts = pool(A, B, C)
     accounts.failed(A, "text", EMPTY)  # may still make pictures

@@ -30,7 +30,7 @@ from tests.support.pools import in_flight
 
 FIELDS = {
     "id", "name", "csesidx", "config_id", "is_active", "source", "created_at", "state", "cooling_until", "in_flight",
-    "checked_at", "cookies_at", "cookie_age_h", "last_used_at", "last_error", "last_error_said", "edition", "location", "user_agent",
+    "models_cooling_until", "checked_at", "cookies_at", "cookie_age_h", "last_used_at", "last_error", "last_error_said", "edition", "location", "user_agent",
 }  # fmt: skip
 OTHER_ID = "c0000000-0000-4000-8000-000000000009"
 
@@ -461,6 +461,22 @@ def test_a_cooldown_is_shown_and_forgotten(admin_api: AdminHarness) -> None:
     ends = min(now + 600, next_midnight(now))
     assert ends - 10 <= cooling["cooling_until"]["images"] <= ends + 1
     assert (cleared["state"], cleared["cooling_until"]) == ("ready", {})
+
+
+def test_a_models_used_up_quota_is_shown_and_forgotten(admin_api: AdminHarness) -> None:
+    id_ = admin_api.add()["id"]
+    account = admin_api.services.pool.accounts()[0]
+    admin_api.services.pool.failed(account, "text:best", QuotaExhausted("empty", retry_after=600))
+
+    cooling = admin_api.accounts()[0]
+    cleared = admin_api.call("POST", f"/api/admin/accounts/{id_}/clear-cooldown").json()
+
+    assert (cooling["state"], cooling["cooling_until"]) == ("ready", {})
+    now = time.time()
+    ends = min(now + 600, next_midnight(now))
+    assert cooling["models_cooling_until"].keys() == {"best"}
+    assert ends - 10 <= cooling["models_cooling_until"]["best"] <= ends + 1
+    assert cleared["models_cooling_until"] == {}
 
 
 def test_answers_in_flight_and_the_last_use_are_told(admin_api: AdminHarness) -> None:

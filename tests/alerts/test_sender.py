@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -36,6 +35,7 @@ class Harness:
 
     def __init__(self, *urls: str, read_s: float = 10.0) -> None:
         self.waits: list[float] = []
+        self.taken: list[bool] = []  # whether the last alert was, once its sending has ended
         self.meter = Counting()
         self.client = HttpClient(Timeouts(5, read_s, read_s, read_s))
         self.sender = Sender(
@@ -52,9 +52,9 @@ class Harness:
 
     def send(self) -> list[tuple[str, str]]:
         """Send one alert and wait for its end."""
-        is_ended = threading.Event()
-        self.sender.send(ALERT, is_ended.set)
-        assert is_ended.wait(30)
+        self.taken.clear()
+        self.sender.send(ALERT, self.taken.append)
+        until(lambda: bool(self.taken), timeout_s=30)
         return self.meter.sent
 
     def close(self) -> None:
@@ -73,6 +73,7 @@ def test_an_alert_is_sent_once_where_it_is_taken(receiver: Receiver) -> None:
         assert harness.send() == [("json", "ok")]
 
     (received,) = receiver.received
+    assert harness.taken == [True]
     assert (received.path, received.body["kind"]) == (f"/in?token={TOKEN}", "no_account")
     assert received.headers["Content-Type"] == "application/json; charset=utf-8"
     assert harness.waits == []
@@ -89,6 +90,7 @@ def test_an_error_is_tried_three_times_with_growing_waits_and_logged(
         assert harness.send() == [("json", "failed")]
 
     assert (len(receiver.received), harness.waits) == (3, list(WAITS_S))
+    assert harness.taken == [False]
     (failed,) = [record for record in caplog.records if record.message == "alert.failed"]
     assert vars(failed)["reason"] == "it answered 503"
     assert (vars(failed)["host"], vars(failed)["tries"]) == ("127.0.0.1", 3)
@@ -102,23 +104,23 @@ def test_what_waits_for_its_next_try_gets_its_last_one_at_the_end(
     receiver: Receiver, takes_it: bool
 ) -> None:
     receiver.script = lambda number: Scripted() if number and takes_it else Scripted(503)
-    is_ended = threading.Event()
+    taken: list[bool] = []
     with closing(HttpClient(Timeouts(5, 5, 5, 5))) as client:
         webhook = Webhook.parse(receiver.url + "/in")
         sender = Sender([webhook], lambda webhook: client, meter=(meter := Counting()))
-        sender.send(ALERT, is_ended.set)
+        sender.send(ALERT, taken.append)
         receiver.wait_for(1)
         sender.close(within_s=30)
 
     assert len(receiver.received) == 2
     assert meter.sent == [("json", "ok" if takes_it else "failed")]
-    assert is_ended.is_set()
+    assert taken == [takes_it]
 
 
 def test_the_end_of_sending_is_told_once_all_webhooks_are_done(receiver: Receiver) -> None:
     ended: list[int] = []
     with closing(Harness(*[receiver.url + "/in"] * 3)) as harness:
-        harness.sender.send(ALERT, lambda: ended.append(len(harness.meter.sent)))
+        harness.sender.send(ALERT, lambda is_taken: ended.append(len(harness.meter.sent)))
         until(lambda: bool(ended), timeout_s=30)
 
     assert ended == [3]
@@ -128,10 +130,10 @@ def test_what_does_not_end_in_time_is_not_told_to_have_ended(receiver: Receiver)
     receiver.script = lambda number: None
     ended: list[bool] = []
     with closing(Harness(receiver.url + "/in")) as harness:
-        harness.sender.send(ALERT, lambda: ended.append(True))
+        harness.sender.send(ALERT, ended.append)
         receiver.wait_for(1)
         harness.sender.close(within_s=0.0)
-        harness.sender.send(ALERT, lambda: ended.append(True))
+        harness.sender.send(ALERT, ended.append)
 
         assert (ended, harness.meter.sent) == ([], [])
         receiver.release.set()
@@ -190,12 +192,12 @@ def test_one_that_stalls_delays_no_other(receiver: Receiver) -> None:
         receiving() as other,
         closing(Harness(receiver.url + "/in", other.url + "/in", read_s=0.5)) as harness,
     ):
-        is_ended = threading.Event()
-        harness.sender.send(ALERT, is_ended.set)
+        harness.sender.send(ALERT, harness.taken.append)
         other.wait_for(1)
         assert ("json", "failed") not in harness.meter.sent
-        assert is_ended.wait(30)
+        until(lambda: bool(harness.taken), timeout_s=30)
 
+    assert harness.taken == [True]  # by one
     assert sorted(harness.meter.sent) == [("json", "failed"), ("json", "ok")]
     assert len(receiver.received) == 3
 

@@ -82,10 +82,10 @@ class Leader:
         self.while_looking()
         return self.redis_is_up
 
-    def _send(self, alert: Alert, on_end: Callable[[], None]) -> None:
+    def _send(self, alert: Alert, on_end: Callable[[bool], None]) -> None:
         if not self.is_killed:
             self.sent.append(alert)
-            on_end()
+            on_end(True)
 
     def look(self, after_s: float = LOOK_S) -> list[str]:
         """What this look tells: titles."""
@@ -213,15 +213,6 @@ def test_the_quota_of_a_model_with_a_fallback_is_told_by_the_models_name(leader:
     assert leader.look() == [f"Over: {about}"]
 
 
-def test_a_models_quota_does_not_make_an_overload_of_all_lasting(leader: Leader) -> None:
-    for account in (ONE, TWO):
-        leader.pool.failed(account, "text:best", QuotaExhausted("empty", retry_after=HOUR_S))
-        for quota in ("text", "images", "videos"):
-            leader.pool.failed(account, quota, UpstreamOverloaded("busy", retry_after=30.0))
-
-    assert NONE_LEFT not in leader.look()
-
-
 def test_a_quota_that_no_request_tries_again_is_over_some_time_after_its_end(
     leader: Leader,
 ) -> None:
@@ -259,11 +250,48 @@ def test_no_account_left_is_told_at_once_when_none_recovers_soon(leader: Leader)
 def test_a_short_overload_of_all_accounts_is_no_news_and_a_long_one_is(leader: Leader) -> None:
     busy = UpstreamOverloaded("busy", retry_after=10 * LASTS_S)
     for account in (ONE, TWO):
-        for quota in ("text", "images", "videos"):
-            leader.pool.failed(account, quota, busy)  # type: ignore[arg-type]
+        leader.pool.failed(account, "text", busy)
 
     assert leader.look() == []
-    assert leader.look(LASTS_S) == ["No account is left that can answer"]
+    assert leader.look(LASTS_S) == [NONE_LEFT]
+
+
+def test_accounts_that_can_only_make_pictures_are_none_that_can_answer(leader: Leader) -> None:
+    for account in (ONE, TWO):
+        leader.pool.failed(account, "text", QuotaExhausted("empty", retry_after=HOUR_S))
+
+    assert NONE_LEFT in leader.look()
+    leader.pool.clear_cooldown(TWO.id)
+    assert f"Over: {NONE_LEFT}" in leader.look()
+
+
+def test_an_account_that_a_request_is_probing_may_answer(database: Database, clock: Clock) -> None:
+    leader = Leader(database, clock, ONE)
+    leader.pool.failed(ONE, "text", QuotaExhausted("empty", retry_after=SILENCE_S))
+    assert NONE_LEFT in leader.look()
+    assert leader.look(SILENCE_S) == [f"Over: {NONE_LEFT}"]
+
+    with leader.pool.lease():
+        assert leader.look() == []
+
+
+def test_accounts_that_can_make_no_pictures_are_left_for_text(leader: Leader) -> None:
+    for account in (ONE, TWO):
+        for quota in ("images", "videos"):
+            leader.pool.failed(account, quota, QuotaExhausted("empty", retry_after=HOUR_S))
+
+    assert NONE_LEFT not in leader.look()
+
+
+@pytest.mark.parametrize("used_up", ["images", "text:best"])
+def test_another_quota_does_not_make_an_overload_of_all_lasting(
+    leader: Leader, used_up: str
+) -> None:
+    for account in (ONE, TWO):
+        leader.pool.failed(account, used_up, QuotaExhausted("empty", retry_after=HOUR_S))
+        leader.pool.failed(account, "text", UpstreamOverloaded("busy", retry_after=30.0))
+
+    assert NONE_LEFT not in leader.look()
 
 
 def test_a_gateway_without_accounts_has_nothing_to_tell(leader: Leader) -> None:
@@ -331,7 +359,7 @@ def test_the_end_of_an_outage_that_a_killed_worker_was_sending_is_sent_by_the_le
 ) -> None:
     rows = AlertRows(database, clock)
     assert rows.open(DATABASE, 0)
-    rows.told(DATABASE, is_open=True)
+    rows.told(DATABASE, is_open=True, is_taken=True)
     assert rows.close(DATABASE)
 
     said = [leader.look(), leader.look(LOST_S), leader.look(LOST_S)]
@@ -528,5 +556,6 @@ def test_the_end_of_what_another_worker_still_sends_is_told_after_it(
 
     successor = Leader(database, clock)
     assert [successor.look(), successor.look()] == [[], []]
-    AlertRows(database, clock).told(AlertKey("account_refused", ONE.account_key), is_open=True)
+    began = AlertKey("account_refused", ONE.account_key)
+    AlertRows(database, clock).told(began, is_open=True, is_taken=True)
     assert successor.look() == [f"Over: {refused(ONE)}"]

@@ -15,6 +15,7 @@ from tests.support.serving import Served, SharedUpstream, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 ACCOUNT_NAME = "anna"
+PRO = {"id": "gemini-3.1-pro-preview", "fallback": "gemini-3.8-flash"}
 
 Visit = Callable[..., Visitor]
 
@@ -74,7 +75,7 @@ def operator(visit: Visit, gateway: Served) -> Visitor:
 
 def gateway_without_accounts(upstream: SharedUpstream) -> Any:
     addresses = {n: v for n, v in upstream.environment().items() if n.endswith("_URL")}
-    return serving(addresses, ADMIN_KEY=ADMIN_KEY)
+    return serving(addresses, ADMIN_KEY=ADMIN_KEY, MODELS=json.dumps([PRO]))
 
 
 def pasted(upstream: SharedUpstream) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from gbproxy.simulator import answer, http_error, quota
-from tests.browser.conftest import ADMIN_KEY, Visit, call
+from tests.browser.conftest import ADMIN_KEY, PRO, Visit, call
 from tests.browser.pages import PAGES, SIGN_IN, Shown, heading
 from tests.support.chromium import Visitor, needs_chromium
 from tests.support.serving import ROOT, Served, SharedUpstream
@@ -36,9 +36,13 @@ def ids(gateway: Served) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def troubled(gateway: Served, upstream: SharedUpstream) -> Iterator[Served]:
-    """The gateway with a refused account beside the one that it has, which cools down."""
+    """The gateway with a refused account beside the one that it has, which cools down, and longer
+    for one model.
+    """
     [anna] = call(gateway, "GET", "/api/admin/accounts")["accounts"]
     expired = {"name": "otto", "secure_c_ses": "CSE.x", "csesidx": "66", "config_id": NOBODYS}
+    upstream.script(*quota(daily=True))
+    assert gateway.ask("Hello", model=PRO["id"]).model == PRO["fallback"]
     upstream.script(*quota(retry_delay_s=COOLING_S))
     assert gateway.ask("Hello").status == 429
     otto = call(gateway, "POST", "/api/admin/accounts", expired)["id"]
@@ -113,11 +117,28 @@ def test_each_page_is_there_in_both_languages_by_the_browser_and_by_the_toggle(
         assert heading(visitor.page) == each.english
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_no_page_scrolls_sideways_on_the_narrowest_phone(
-    operator: Visitor, ids: dict[str, Any]
+    visit: Visit, ids: dict[str, Any], troubled: Served, locale: str
 ) -> None:
-    operator.narrow()
-    sideways = {each.path: operator.sideways() for each in visit_all(operator, ids)}
+    visitor = visit(troubled, locale=locale)
+    visitor.narrow()
+    visitor.open(SIGN_IN.path)
+    sideways = {SIGN_IN.path: visitor.sideways()}
+    visitor.sign_in(ADMIN_KEY)
+    sideways |= {each.path: visitor.sideways() for each in visit_all(visitor, ids)}
+    page = visitor.open("/admin/keys")
+    page.locator("#name").fill("tablet")
+    page.locator("#rate_limit").fill("often")
+    page.locator("#rate_limit").press("Enter")
+    expect(page.locator("[aria-invalid]")).to_be_visible()
+    visitor.expect_refusal(400)
+    sideways["what is wrong"] = visitor.sideways()
+    page = visitor.open("/admin/accounts/new")
+    page.locator("[name=text]").fill("__Secure-C_SES=CSE.half")
+    page.locator("form:has([name=text]) button").click()
+    expect(page.locator("#preview")).to_be_visible()
+    sideways["the preview"] = visitor.sideways()
 
     assert sideways == dict.fromkeys(sideways, 0)
 

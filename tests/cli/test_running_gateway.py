@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from gbproxy.simulator import Rst, Simulator, Skipped, Stall, Text, answer
+from gbproxy.simulator import Rst, Simulator, Skipped, Stall, Text, answer, quota
 from tests.cli.conftest import Command, Ended
 from tests.support.serving import KEY, Served, serving
 
 pytestmark = pytest.mark.slow
 
 ADMIN_KEY = "adm-3f0c72d19be64a58"
+PRO = {"id": "gemini-3.1-pro-preview", "fallback": "gemini-3.8-flash"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,11 @@ def running() -> Iterator[Running]:
     with (
         Simulator(seed=1) as simulator,
         serving(
-            simulator.environment(), ADMIN_KEY=ADMIN_KEY, READ_TIMEOUT_S="0.5", MAX_ATTEMPTS="1"
+            simulator.environment(),
+            ADMIN_KEY=ADMIN_KEY,
+            READ_TIMEOUT_S="0.5",
+            MAX_ATTEMPTS="1",
+            MODELS=json.dumps([PRO]),
         ) as served,
     ):
         yield Running(simulator, served)
@@ -148,6 +154,16 @@ def test_accounts_are_administered(ask: Ask, upstream: Simulator) -> None:
         "anna / b": "disabled",
     }
     assert account.secure_c_ses not in added.out + checked.out + json.dumps(listed)
+
+
+def test_a_model_whose_quota_is_used_up_is_listed(ask: Ask, upstream: Simulator) -> None:
+    upstream.script(*quota(daily=True))
+    ask("chat", "--model", PRO["id"], "Hi")
+
+    listed = ask("accounts", "list").out
+
+    assert "models cooling until" in listed
+    assert re.search(rf" {PRO['id']} \d{{4}}-\d\d-\d\d", listed)
 
 
 def test_a_key_is_made_used_changed_and_revoked(ask: Ask, running: Running) -> None:

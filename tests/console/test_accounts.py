@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gbproxy.errors import CredentialRefused, QuotaExhausted
+from gbproxy.errors import CredentialRefused, QuotaExhausted, UpstreamUnreachable
 from tests.admin.conftest import ANNA, BEN, COOKIE
 from tests.console.conftest import Browser, words
 
@@ -75,6 +75,25 @@ def test_a_cooling_account_tells_until_when_and_recovers_by_a_button(
     assert "asked again" not in words(browser.get("/admin/accounts"))  # said once
 
 
+def test_a_models_used_up_quota_is_told_and_ended_by_the_button(
+    browser: Browser, anna: str
+) -> None:
+    pool = browser.services.pool
+    account = pool.account(anna)
+    assert account is not None
+    before = browser.get("/admin/accounts").text
+    pool.failed(account, "text:best", QuotaExhausted("the quota is used up", retry_after=600.0))
+
+    told = browser.get(seen(before))
+    browser.post(f"/admin/accounts/{anna}/do", {"action": "clear-cooldown"})
+
+    assert "● Ready Cooling until best:" in words(told)
+    assert re.search(r"best: <time .*data-until=\"\d+\"", told.text)
+    assert 'value="clear-cooldown"' in told.text
+    assert "clear-cooldown" not in table(browser)
+    assert "best" not in table(browser)
+
+
 def test_an_account_is_disabled_and_enabled(browser: Browser, anna: str) -> None:
     browser.post(f"/admin/accounts/{anna}/do", {"action": "disable"})
     assert browser.services.registry.get(anna).state == "disabled"
@@ -92,6 +111,21 @@ def test_a_check_tells_what_the_upstream_says(browser: Browser, anna: str) -> No
     page = words(browser.get("/admin/accounts"))
     assert "anna: the sign-in was refused" in page
     assert "✖ Sign-in expired" in page
+
+
+def test_what_a_check_is_told_is_in_the_page_s_language_where_that_has_it(
+    browser: Browser, anna: str
+) -> None:
+    browser.client.set_cookie("gbproxy_language", "zh")
+    notices = []
+    for trouble in ("the gateway's database cannot be used at the moment", "of the upstream alone"):
+        browser.upstream.trouble = UpstreamUnreachable(trouble)
+        browser.post(f"/admin/accounts/{anna}/do", {"action": "check"})
+        notices += re.findall(r'role="status">(.*?)</p>', browser.get("/admin/accounts").text)
+
+    known, other = notices
+    assert "<span>网关的数据库暂时无法使用</span>" in known
+    assert '<span lang="en">of the upstream alone</span>' in other
 
 
 def test_an_account_is_deleted_only_after_a_question(browser: Browser, anna: str) -> None:

@@ -52,6 +52,21 @@ def test_the_page_shows_hosts_and_what_is_open_and_no_token(told: Browser) -> No
     assert "数据库不可用" in words(told.get("/admin/alerts", Accept_Language="zh"))
 
 
+def test_only_what_a_webhook_has_taken_is_sent(told: Browser) -> None:
+    rows = told.services.storage.alerts
+    rows.open(DATABASE, 0.0)
+    rows.told(DATABASE, is_open=True, is_taken=False)
+    failed = words(told.get("/admin/alerts"))
+    rows.close(DATABASE, quietly=True)
+    closed = words(told.get("/admin/alerts"))
+    rows.told(DATABASE, is_open=False, is_taken=True)
+    sent = words(told.get("/admin/alerts"))
+
+    assert "open failed" in failed
+    assert ["Last sent: never" in page for page in (failed, closed, sent)] == [True, True, False]
+    assert ["failed" in page for page in (failed, closed, sent)] == [True, True, False]
+
+
 def test_the_button_sends_a_test(told: Browser, receiver: Receiver) -> None:
     answer = told.post("/admin/alerts/test")
 

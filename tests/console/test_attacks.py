@@ -13,6 +13,7 @@ import pytest
 from gbproxy.console.seal import Seal
 from gbproxy.console.sessions import IDLE_S, ConsoleSessions
 from gbproxy.errors import CredentialRefused, QuotaExhausted, UpstreamBroken
+from gbproxy.storage.alerts import AlertKey
 from tests.admin.conftest import ADMIN_KEY, ANNA, SECRET_KEY
 from tests.console.conftest import Browser, Opened, words
 
@@ -216,15 +217,20 @@ def test_a_host_with_markup_stays_text(browser: Browser) -> None:
 @pytest.mark.parametrize("hostile", [SCRIPT, ATTRIBUTE])
 def test_markup_in_anything_stored_stays_text(browser: Browser, hostile: str) -> None:
     registry, keys = browser.services.registry, browser.services.api_keys
-    account = registry.add({**ANNA, "name": hostile})
+    account = registry.add({**ANNA, "name": hostile, "user_agent": hostile})
     key, _ = keys.create({"name": hostile, "models": ["gemini-auto"]})
     pooled = browser.services.pool.account(account.id)
     assert pooled is not None
-    browser.services.pool.failed(pooled, "text", QuotaExhausted(hostile, retry_after=600.0))
+    for scope in ("text", f"text:{hostile}"):
+        browser.services.pool.failed(pooled, scope, QuotaExhausted(hostile, retry_after=600.0))
+    used_up = AlertKey("quota_used_up", pooled.account_key, f"text:{hostile}")
+    assert browser.services.storage.alerts.open(used_up, 0.0)
     pages = [path for path in paths(browser, "GET") if "/1" not in path]
     pages += [
         f"/admin/accounts/added?id={account.id}",
+        f"/admin/accounts/{account.id}/edit",
         f"/admin/accounts/{account.id}/delete",
+        f"/admin/keys/{key.id}/edit",
         f"/admin/keys/{key.id}/revoke",
         f"/admin/{hostile}",
     ]
@@ -238,6 +244,10 @@ def test_markup_in_anything_stored_stays_text(browser: Browser, hostile: str) ->
             assert "' onmouseover" not in text, path
     shown = browser.get("/admin/keys").text + browser.get("/admin/accounts").text
     assert shown.count("alert(1)") >= 3
+    edited = browser.get(f"/admin/accounts/{account.id}/edit").text
+    assert edited.count("alert(1)") >= 6  # title, heading, and two values, each twice
+    assert browser.get(f"/admin/keys/{key.id}/edit").text.count("alert(1)") >= 4
+    assert browser.get("/admin/alerts").text.count("alert(1)") >= 2
 
 
 @pytest.mark.parametrize("hostile", [SCRIPT, ATTRIBUTE])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from gbproxy.errors import GatewayError
 from gbproxy.storage.database import Database
 from tests.admin.conftest import ANNA, BEN, ENVIRONMENT
 from tests.console.conftest import Browser, Opened
+from tests.support.webhooks import Scripted, receiving
 
 MARK = re.compile(r"%\\\(\w+\\\)s")
+NOTICE = re.compile(r'<p class="notice \w+" role="status">(.*?)</p>', re.DOTALL)
+SENTENCE = re.compile(r"[A-Za-z]+ [a-z]+ [a-z]+")
 SAID = re.compile(r'<span lang="en">(.*?)</span>', re.DOTALL)
 NEW = {"secure_c_ses": "CSE.new", "csesidx": "321", "name": "new"}
 # By the page: forms, each wrong in some fields.
@@ -73,13 +76,36 @@ def elsewhere(folder: Path) -> list[Callable[[], object]]:
     ]
 
 
-def test_all_of_them_are_said_and_none_is_left_in_english(opened: Opened, tmp_path: Path) -> None:
-    browser = opened(ACCOUNTS=json.dumps([ENVIRONMENT]), WEB_CONCURRENCY="2")
+@pytest.fixture
+def webhooks() -> Iterator[str]:
+    """Addresses that take no message, each in its own way."""
+    answers = {
+        "/busy": Scripted(503),
+        "/moved": Scripted(307, headers={"Location": "/"}),
+        "/refuses": Scripted(body=b'{"errcode": 1}'),
+    }
+    with receiving() as gone:
+        pass
+    with receiving() as receiver:
+        receiver.script = lambda number: answers[receiver.received[number].path]
+        url = receiver.url
+        yield f"{gone.url}/,{url}/busy,{url}/moved,dingtalk+{url}/refuses"
+
+
+def test_all_of_them_are_said_and_none_is_left_in_english(
+    opened: Opened, tmp_path: Path, webhooks: str
+) -> None:
+    browser = opened(
+        ACCOUNTS=json.dumps([ENVIRONMENT]), WEB_CONCURRENCY="2", ALERT_WEBHOOK=webhooks
+    )
     browser.sign_in()
     anna = browser.services.registry.add(ANNA).id
     browser.services.registry.add(BEN)
 
     said, left = (answers(browser, language, anna) for language in ("en", "zh"))
+    troubles, theirs = (notice_of_alerts(browser, language) for language in ("en", "zh"))
+    said += re.findall(r"has not taken it: (.+?)\.(?: |$)", troubles)
+    left += SENTENCE.findall(theirs)
     for raises in elsewhere(tmp_path / "none"):
         with pytest.raises(GatewayError) as caught:
             raises()
@@ -89,6 +115,14 @@ def test_all_of_them_are_said_and_none_is_left_in_english(opened: Opened, tmp_pa
     patterns = [re.compile(MARK.sub(".+", re.escape(message))) for message in MESSAGES]
     unsaid = [each.pattern for each in patterns if not any(map(each.fullmatch, said))]
     assert unsaid == []
+
+
+def notice_of_alerts(browser: Browser, language: str) -> str:
+    """What the page says of a test of the webhooks."""
+    browser.client.set_cookie("gbproxy_language", language)
+    browser.post("/admin/alerts/test")
+    (found,) = NOTICE.findall(browser.get("/admin/alerts").text)
+    return unescape(found)
 
 
 def answers(browser: Browser, language: str, anna: str) -> list[str]:

@@ -101,6 +101,21 @@ def test_what_cools_down_tells_until_when_and_why(browser: Browser, anna: str) -
     assert "Wait until the time that is shown, or add another account." in words(page)
 
 
+def test_a_model_whose_quota_is_used_up_tells_until_when(browser: Browser, anna: str) -> None:
+    account = browser.services.pool.account(anna)
+    assert account is not None
+    browser.services.pool.failed(account, "text:best", QuotaExhausted("empty", retry_after=600.0))
+    browser.services.pool.flush()
+
+    page = browser.get("/admin")
+
+    assert "Nothing needs you. What cools down comes back by itself." in words(page)
+    assert "The quota of a model is used up anna ● Ready best:" in words(page)
+    assert re.search(r"best: <time .*data-until=\"\d+\"", page.text)
+    assert "Wait until the time that is shown, or add another account." in words(page)
+    assert "What went wrong last" not in words(page)
+
+
 def test_the_last_error_is_said_in_plain_words_of_both_languages(
     browser: Browser, anna: str
 ) -> None:

@@ -1,4 +1,6 @@
-"""When an open alert was last found so, and since when its last message is being sent."""
+"""When an open alert was last found so, since when its last message is being sent, and what became
+of that.
+"""
 
 from __future__ import annotations
 
@@ -14,3 +16,5 @@ _TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     op.add_column("alerts", sa.Column("seen_at", _TIME))
     op.add_column("alerts", sa.Column("untold_since", _TIME))
+    op.add_column("alerts", sa.Column("sent_at", _TIME))
+    op.add_column("alerts", sa.Column("failed_at", _TIME))
