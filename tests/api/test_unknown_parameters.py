@@ -95,6 +95,17 @@ def test_the_header_names_them_behind_the_known_ones(app: InProcess, stream: boo
     assert reply.headers["x-gbproxy-ignored"] == "temperature, chat_template_kwargs, key"
 
 
+def test_what_is_said_of_a_new_session_is_named(app: InProcess) -> None:
+    said, empty, none = (
+        app.request("POST", "/gemini/sessions", body, app.headers)
+        for body in ('{"model": "gemini-auto", "ttl": null}', "{}", None)
+    )
+
+    assert (said.status, said.headers["x-gbproxy-ignored"]) == (201, "model")
+    for reply in (empty, none):
+        assert (reply.status, reply.headers["x-gbproxy-ignored"]) == (201, None)
+
+
 # Up to where OpenAI is to cache a prompt
 
 BREAKPOINT = {"prompt_cache_breakpoint": {"mode": "explicit"}}
