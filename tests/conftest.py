@@ -147,7 +147,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _say_what_was_left_out(terminalreporter: pytest.TerminalReporter) -> None:
-    """Among thousands of tests nobody sees that some were skipped, as something is not installed."""
+    """Among thousands of tests nobody sees that some were skipped, as something is not installed,
+    nor that others were not run at all.
+    """
     skipped = terminalreporter.getreports("skipped")
     reasons = {str(each.longrepr[2]) for each in skipped if isinstance(each.longrepr, tuple)}
     left_out = sorted(each for each in reasons if LEFT_OUT in each)
@@ -155,6 +157,8 @@ def _say_what_was_left_out(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
         for reason in left_out:
             terminalreporter.write_line(reason, red=True, bold=True)
+    if "not slow" in terminalreporter.config.getoption("markexpr"):
+        terminalreporter.write_line("the slow tests were left out: `make test-slow` runs them")
 
 
 # How the tests run: much of their time is waiting, so there are more processes than processors.

@@ -29,8 +29,15 @@ def blueprint(
     for path in posts:
         bp.add_url_rule(path, endpoint=path, view_func=refuse, methods=["POST"])
     for path in paths:
-        bp.add_url_rule(path, endpoint=path, view_func=refuse, methods=["GET", "POST"])
+        bp.add_url_rule(path, endpoint=path, view_func=refuse, methods=["GET", "POST", "DELETE"])
     return bp
+
+
+def with_all_below(*roots: str) -> Iterator[str]:
+    """Each path, and every one below it."""
+    for root in roots:
+        yield root
+        yield f"{root}/<path:rest>"
 
 
 def also_unversioned(paths: Iterable[str]) -> Iterator[str]:

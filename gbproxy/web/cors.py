@@ -17,7 +17,10 @@ _EXPOSED = (
     "Retry-After, X-Conversation-Id, request-id, x-request-id, x-should-retry, "
     "x-gbproxy-attempts, x-gbproxy-overhead-ms, x-gbproxy-ignored, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
-    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
+    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, "
+    "Accept-Ranges, Content-Disposition, Content-Range, "
+    "X-Goog-Upload-URL, X-Goog-Upload-Control-URL, X-Goog-Upload-Chunk-Granularity, "
+    "X-Goog-Upload-Status, X-Goog-Upload-Size-Received"
 )
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _DAY_S = "86400"

@@ -42,7 +42,7 @@ WORDS = {
     404: ("NOT_FOUND", "not_found_error"),
     405: ("INVALID_ARGUMENT", "api_error"),
     408: ("INVALID_ARGUMENT", "api_error"),
-    409: ("ABORTED", "api_error"),
+    409: ("INVALID_ARGUMENT", "api_error"),
     413: ("INVALID_ARGUMENT", "request_too_large"),
     415: ("INVALID_ARGUMENT", "api_error"),
     429: ("RESOURCE_EXHAUSTED", "rate_limit_error"),

@@ -73,15 +73,42 @@ def test_a_probe_by_head_learns_that_a_path_for_post_is_there(app: InProcess, pa
             "/moderations",
             "/images/variations",
         ),
-        *("/conversations", "/completions", "/batches", "/fine_tuning/jobs"),
+        *("/conversations", "/completions", "/batches", "/batches/b/cancel", "/fine_tuning/jobs"),
+        *("/uploads", "/uploads/u/parts", "/videos", "/videos/v/content"),
+        *("/vector_stores", "/vector_stores/v/files/f", "/containers", "/containers/c/files"),
+        *("/assistants", "/assistants/a", "/threads", "/threads/t/runs/r/cancel"),
+        *("/evals", "/evals/e/runs", "/realtime", "/realtime/client_secrets"),
+        *("/skills", "/skills/s/versions"),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "/v1"])
 def test_what_is_not_offered_says_so(app: InProcess, prefix: str, path: str) -> None:
-    reply = app.request("POST", prefix + path, "{}", app.headers)
+    replies = [
+        app.request("POST", prefix + path, "{}", app.headers),
+        app.request("GET", prefix + path, None, app.headers),
+        app.request("DELETE", prefix + path, None, app.headers),
+    ]
 
-    assert_refused(reply, 501, "not_implemented")
+    for reply in replies:
+        assert_refused(reply, 501, "not_implemented")
+        assert reply.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/messages/batches/b", "/v1beta/cachedContents/c", "/v1/fileSearchStores/f"]
+)
+def test_what_other_apis_have_beside_it_is_not_deleted_either(app: InProcess, path: str) -> None:
+    reply = app.request("DELETE", path, None, app.headers)
+
+    assert reply.status == 501
     assert reply.headers["x-should-retry"] == "false"
+
+
+def test_a_path_that_openai_alone_has_is_refused_in_its_shape(app: InProcess) -> None:
+    others = {**app.headers, "anthropic-version": "2023-06-01", "x-goog-api-client": "x"}
+
+    for path in ("/v1/vector_stores", "/v1/threads/t/messages", "/uploads"):
+        assert_refused(app.request("POST", path, "{}", others), 501, "not_implemented")
 
 
 @pytest.mark.parametrize(

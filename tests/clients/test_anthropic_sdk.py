@@ -13,6 +13,7 @@ from anthropic.types import Message, ModelInfo, RawMessageStreamEvent
 from anthropic.types.beta.message_create_params import MessageCreateParamsBase
 from pydantic import BaseModel, TypeAdapter
 
+from gbproxy.api.anthropic.request import MessagesBody
 from gbproxy.simulator import (
     Fin,
     Text,
@@ -538,6 +539,7 @@ def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(
         "thinking", "output_config", "thread",
     }  # fmt: skip
     without = set(get_type_hints(MessageCreateParamsBase)) - with_effect
+    assert without <= MessagesBody.model_fields.keys()
 
     raw = claude.messages.with_raw_response.create(
         model=USED, max_tokens=16, messages=ASKED, extra_body=dict.fromkeys(without, 1)

@@ -137,7 +137,7 @@ def test_a_task_of_two_steps_in_one_session(gateway: Served, upstream: SharedUps
     commands = [each["arguments"] for each in history if each["type"] == "function_call"]
     assert [json.loads(each) for each in commands] == [{"cmd": "echo hello > a.txt"}]
     assert [each["input"] for each in history if each["type"] == "custom_tool_call"] == [SHOUTED]
-    assert set(ignored) == {"prompt_cache_key, tools.web_search"}
+    assert set(ignored) == {"prompt_cache_key, tools.web_search, client_metadata"}
     [session] = used_sessions(upstream)
     assert len(session.queries) == 3
 

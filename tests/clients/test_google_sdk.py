@@ -16,7 +16,7 @@ from google import genai
 from google.genai import errors, types
 from pydantic import BaseModel
 
-from gbproxy.api.gemini.body import ImageConfigBody
+from gbproxy.api.gemini.body import IgnoredConfig, IgnoredContent, ImageConfigBody
 from gbproxy.simulator import (
     Fin,
     HoldHeaders,
@@ -501,6 +501,8 @@ def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(
         "modelConfig" if name == "modelSelectionConfig" else name
         for name in names - with_effect - of_the_sdk
     }
+    known = {**IgnoredConfig.model_fields, **IgnoredContent.model_fields}.values()
+    assert without <= {field.alias for field in known}
     body = {
         "contents": [{"parts": [{"text": "Hi"}]}],
         "generationConfig": dict.fromkeys(without - at_top, 1),

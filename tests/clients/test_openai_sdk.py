@@ -17,6 +17,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from pydantic import BaseModel
 
+from gbproxy.api.openai.request import CompletionBody
 from gbproxy.simulator import (
     Fin,
     Final,
@@ -548,6 +549,7 @@ def test_every_parameter_of_the_sdk_has_an_effect_or_is_named_as_ignored(gateway
         "function_call": "auto",
     }
     without = set(parameters) - with_effect
+    assert without <= CompletionBody.model_fields.keys()
 
     reply = gateway.ask(**{name: typed.get(name, 1) for name in without})
 

@@ -32,6 +32,16 @@ def test_its_caveat_stands_before_anything_to_try() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_it_names_the_commands_and_where_the_log_events_are_listed(name: str) -> None:
+    page = Page.read(name)
+    named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", page.text))
+
+    assert {"help", "demo", "run", "test", "check", "bench"} <= named
+    assert {"docker-build", "docker-run"} <= named
+    assert "](docs/operations.md#logs)" in page.text
+
+
 def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     named = {name for page in pages() for name in re.findall(r"(?:`|\$ )make ([a-z-]+)", page.text)}

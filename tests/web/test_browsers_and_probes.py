@@ -104,6 +104,39 @@ def test_every_answer_may_be_read_by_a_page(app: InProcess, case: str) -> None:
     )
 
 
+def test_a_page_may_read_how_an_upload_and_a_download_go_on(app: InProcess) -> None:
+    page = {"Origin": PAGE, "X-Goog-Upload-Protocol": "resumable"}
+    begun = app.request(
+        "POST",
+        "/upload/v1beta/files",
+        None,
+        {**app.headers, **page, "X-Goog-Upload-Command": "start"},
+    )
+    path = begun.headers["X-Goog-Upload-URL"].partition("/upload/")[2]
+    ended = app.request(
+        "POST", f"/upload/{path}", b"words", {**page, "X-Goog-Upload-Command": "upload, finalize"}
+    )
+
+    for reply in (begun, ended):
+        told = {name.lower() for name in reply.headers if name.lower().startswith("x-goog-")}
+        exposed = reply.headers["Access-Control-Expose-Headers"].split(", ")
+        assert told
+        assert told < {name.lower() for name in exposed}
+        assert {"Content-Range", "Accept-Ranges", "Content-Disposition"} <= set(exposed)
+
+
+def test_a_page_may_send_what_googles_uploads_and_players_send(app: InProcess) -> None:
+    asked = (
+        "content-type, range, x-goog-api-client, x-goog-api-key, x-goog-upload-command,"
+        " x-goog-upload-header-content-length, x-goog-upload-header-content-type,"
+        " x-goog-upload-offset, x-goog-upload-protocol"
+    )
+
+    for path in ("/upload/v1beta/files", "/media/token"):
+        reply = preflight(app, path, asked=asked)
+        assert (reply.status, reply.headers["Access-Control-Allow-Headers"]) == (204, asked)
+
+
 def test_a_refused_key_may_be_read_by_a_page(app: InProcess) -> None:
     reply = app.request("GET", "/v1/models", headers={"Origin": PAGE})
 

@@ -1,7 +1,7 @@
 """The body of a request for a message, or for the count of its tokens -> ChatRequest.
 
-Source: https://platform.claude.com/docs/en/api/messages/create. Unknown fields are let through
-without effect; known ones that the upstream has no field for are named in `x-gbproxy-ignored`.
+Source: https://platform.claude.com/docs/en/api/messages/create. Parameters that the upstream has no
+field for, and those that are unknown, are named in `x-gbproxy-ignored`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gbproxy.api import unknown_parameters
 from gbproxy.api.anthropic.content import ContentReader
 from gbproxy.api.anthropic.errors import ThreadUnsupported
 from gbproxy.api.anthropic.messages import Content, MessageBody, MessageReader
@@ -76,6 +77,7 @@ def parse(
         ignored.append("messages.content")
     if messages.has_billing:
         ignored.append("system.x-anthropic-billing-header")
+    ignored += unknown_parameters.named(body, _PARAMETERS)
     return ParsedMessage(chat=chat, ignored=tuple(ignored), shows_search=tools.has_search)
 
 
@@ -144,6 +146,7 @@ class MessagesBody(_Ignored):
 
 
 _IGNORED = frozenset(_Ignored.model_fields)
+_PARAMETERS = frozenset(MessagesBody.model_fields)
 IGNORED_PARAMETERS = (*_Ignored.model_fields, "thinking.budget_tokens", "output_config.effort")
 """The names of parameters without effect."""
 

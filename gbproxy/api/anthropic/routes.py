@@ -33,8 +33,7 @@ from gbproxy.web.operations import Operation, Parameter, described
 
 _NOT_OFFERED = (
     "/v1/complete",
-    "/v1/messages/batches",
-    "/v1/messages/batches/<path:rest>",
+    *not_offered.with_all_below("/v1/messages/batches"),
 )
 
 _PAGES = tuple(

@@ -1,22 +1,25 @@
 """The body of a request for content, or for the count of its tokens -> ChatRequest.
 
-Source: https://ai.google.dev/api/generate-content. Parameters that the upstream has no field for
-are named in `x-gbproxy-ignored`; what would make another answer is refused.
+Source: https://ai.google.dev/api/generate-content. Parameters that the upstream has no field for,
+and those that are unknown, are named in `x-gbproxy-ignored`; what would make another answer is
+refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
+from gbproxy.api import unknown_parameters
 from gbproxy.api.bounds import MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
 from gbproxy.api.gemini import config, pictures
 from gbproxy.api.gemini.body import (
     CountTokensBody,
+    GeminiFields,
     GenerateContentBody,
     GenerationConfigBody,
     IgnoredConfig,
@@ -92,6 +95,7 @@ def parse(
     ignored = [*_ignored(fields, bounds), *image.ignored, *tools.ignored]
     if contents.has_passed_over:
         ignored.append("contents.parts")
+    ignored += _unknown(body)
     return ParsedContent(
         chat=chat,
         ignored=tuple(ignored),
@@ -115,9 +119,13 @@ def parse_count(
             "contents and generateContentRequest exclude each other",
             param="generateContentRequest",
         )
-    return parse(
+    parsed = parse(
         body if whole is None else whole, principal, model=model, max_file_bytes=max_file_bytes
     )
+    if whole is None:
+        return parsed
+    beside = unknown_parameters.named(body, _OF_A_COUNT)  # what counts is the whole request
+    return replace(parsed, ignored=(*parsed.ignored, *beside))
 
 
 def _instructions(given: Message | None, wishes: str) -> Iterator[Message]:
@@ -142,6 +150,26 @@ def _ignored(fields: GenerateContentBody, bounds: GenerationConfigBody) -> list[
     if thinking is not None and thinking.thinking_level is not None:
         names.append("generationConfig.thinkingConfig.thinkingLevel")
     return names
+
+
+def _unknown(body: Mapping[str, Any]) -> list[str]:
+    names = unknown_parameters.named(body, _PARAMETERS)
+    bounds = body.get("generationConfig", body.get("generation_config"))
+    if bounds:
+        names += unknown_parameters.named(bounds, _BOUNDS, "generationConfig.")
+    return names
+
+
+def _names(fields: type[GeminiFields]) -> frozenset[str]:
+    """What a field may be called: it has a name in camelCase, and one in snake_case."""
+    return frozenset(
+        name for own, field in fields.model_fields.items() for name in (own, field.alias or own)
+    )
+
+
+_PARAMETERS = _names(GenerateContentBody)
+_BOUNDS = _names(GenerationConfigBody)
+_OF_A_COUNT = _names(CountTokensBody)
 
 
 def _given(fields: BaseModel, ignored: type[BaseModel]) -> list[str]:

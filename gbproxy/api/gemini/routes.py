@@ -210,9 +210,10 @@ def _models(surface: Surface) -> Blueprint:
 def _not_offered(surface: Surface) -> Blueprint:
     methods = (path for method in _METHODS_NOT_OFFERED for path in _method_paths(method))
     roots = (f"{prefix}/{each}" for each in _RESOURCES_NOT_OFFERED for prefix in PREFIXES)
-    resources = (path for root in roots for path in (root, f"{root}/<path:rest>"))
-    own = (path for path in resources if path not in _OF_OTHERS_TOO)
-    return not_offered.blueprint("gemini_missing", surface, "Google", own, posts=methods)
+    own = (root for root in roots if root not in _OF_OTHERS_TOO)
+    return not_offered.blueprint(
+        "gemini_missing", surface, "Google", not_offered.with_all_below(*own), posts=methods
+    )
 
 
 def _probes() -> Blueprint:

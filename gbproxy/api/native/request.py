@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from gbproxy.api import unknown_parameters
 from gbproxy.api.format import ParsedChat
 from gbproxy.domain import attachment
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
@@ -63,7 +64,8 @@ class ChatBody(_Strict):
     )
 
 
-_FIELD_NAMES = frozenset((*ChatBody.model_fields, "session", *FileBody.model_fields))
+_PARAMETERS = frozenset((*ChatBody.model_fields, "session"))
+_FIELD_NAMES = _PARAMETERS | FileBody.model_fields.keys()
 
 
 def parse(body: dict[str, Any], principal: Principal, max_file_bytes: int) -> ParsedChat:
@@ -88,7 +90,7 @@ def parse(body: dict[str, Any], principal: Principal, max_file_bytes: int) -> Pa
         is_kept=session_id is not None,
         media=APART,
     )
-    return ParsedChat(chat=chat)
+    return ParsedChat(chat=chat, ignored=tuple(unknown_parameters.named(body, _PARAMETERS)))
 
 
 def _file(

@@ -9,11 +9,13 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from gbproxy.api import unknown_parameters
 from gbproxy.api.format import CONVERSATION, Surface, answer
 from gbproxy.api.native.answers import ChatAnswer, ChatEvent, SessionEntry, SessionList
 from gbproxy.api.native.encoder import SessionEncoder
 from gbproxy.api.native.request import ChatBody, parse
 from gbproxy.domain.session import ClientSession
+from gbproxy.observability import request_context
 from gbproxy.web import auth
 from gbproxy.web.body import json_body
 from gbproxy.web.operations import Operation, described
@@ -61,7 +63,9 @@ def _sessions(surface: Surface) -> Blueprint:
     @described(Operation(tag="Sessions", summary="Open a session", answers={201: (SessionEntry,)}))
     def open_one() -> ResponseReturnValue:
         if request.content_length:  # a body has nothing to say yet, but must be one
-            json_body()
+            unknown = unknown_parameters.named(json_body(), frozenset())
+            if unknown:
+                request_context.current().log_fields["ignored"] = unknown
         return jsonify(_entry(sessions.open(_key()))), 201
 
     @described(

@@ -24,6 +24,15 @@ ERRORS = ErrorFormat(
             "audio",
             "images",
             "moderations",
+            "fine_tuning",
+            "assistants",
+            "containers",
+            "evals",
+            "realtime",
+            "threads",
+            "uploads",
+            "vector_stores",
+            "videos",
         )
         for prefix in ("/v1", "")
     ),

@@ -1,7 +1,8 @@
 """The body of a request for images -> ChatRequest: a prompt, and the pictures that it is about.
 
 Source: https://platform.openai.com/docs/api-reference/images. What the upstream has no field for is
-said in the prompt where a model understands it, and else named in `x-gbproxy-ignored`.
+said in the prompt where a model understands it, and else named in `x-gbproxy-ignored`, as is what
+is unknown.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gbproxy.api import unknown_parameters
 from gbproxy.api.format import ParsedChat
 from gbproxy.api.openai import answer_limits, image_wishes
 from gbproxy.domain import attachment
@@ -114,7 +116,7 @@ def parse_generation(
 ) -> ParsedImages:
     """Raises BadRequest, whose `param` names the field that is wrong."""
     del max_file_bytes
-    return _parsed(_validated(ImageRequestBody, body), principal, ())
+    return _parsed(body, _validated(ImageRequestBody, body), principal, ())
 
 
 def parse_edit(
@@ -128,14 +130,15 @@ def parse_edit(
             for i, image in enumerate(fields.images)
         ]
         mask = _given(fields.mask, "mask", max_file_bytes, work) if fields.mask else None
-    return _parsed(fields, principal, images, mask)
+    return _parsed(body, fields, principal, images, mask)
 
 
 def parse_edit_form(form: Form, principal: Principal = ANONYMOUS) -> ParsedImages:
     """Of a form, whose pictures are the files `image`, `image[]` or `images[]`, and `mask`. Raises
     BadRequest.
     """
-    fields = _validated(_ImageFields, _typed(form.fields))
+    body = _typed(form.fields)
+    fields = _validated(_ImageFields, body)
     named = [file for file in form.files if re.fullmatch(r"images?(\[\d*\])?", file.place)]
     masks = [file for file in form.files if file.place == "mask"]
     if not named:
@@ -145,10 +148,11 @@ def parse_edit_form(form: Form, principal: Principal = ANONYMOUS) -> ParsedImage
     with Work() as work:
         images = [_uploaded(file, work) for file in named]
         mask = _uploaded(masks[-1], work) if masks else None
-    return _parsed(fields, principal, images, mask)
+    return _parsed(body, fields, principal, images, mask)
 
 
 def _parsed(
+    body: Mapping[str, Any],
     fields: _ImageFields,
     principal: Principal,
     images: Sequence[Attachment | LinkedAttachment],
@@ -175,7 +179,10 @@ def _parsed(
             makes_image=True,
             media=APART_WITH_BYTES if _wants_bytes(fields) else APART,
         ),
-        ignored=tuple(name for name in _IGNORED if _is_given(fields, name)),
+        ignored=(
+            *(name for name in _IGNORED if _is_given(fields, name)),
+            *unknown_parameters.named(body, type(fields).model_fields.keys()),
+        ),
         is_edit=bool(images),
     )
 

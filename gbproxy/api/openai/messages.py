@@ -49,10 +49,13 @@ class MessageBody(BaseModel):
 
 
 class Reader:
-    """Reads the messages of one request. `has_passed_over` is True once something was left out."""
+    """Reads the messages of one request. `has_passed_over` is True once something was left out,
+    `has_cache_breakpoint` once a part has said up to where OpenAI is to cache the prompt.
+    """
 
     def __init__(self, files: AttachmentReader) -> None:
         self.has_passed_over = False
+        self.has_cache_breakpoint = False
         self._files = files
         self._parts_left = MOST_PARTS
 
@@ -97,6 +100,7 @@ class Reader:
         if isinstance(content, str):
             return [TextPart(content)]
         if isinstance(content, list):
+            self.has_cache_breakpoint |= has_cache_breakpoint(content)
             if message.role == "assistant":
                 return list(self._of_assistant(content, place))
             takes_files = _ROLES[message.role] != "system"
@@ -156,6 +160,13 @@ class Reader:
         text = "\n".join(texts) if isinstance(content, list) else json_of(content, place)
         yield ToolResultPart(call_id if isinstance(call_id, str) else "", text)
         yield from files
+
+
+def has_cache_breakpoint(parts: Iterable[object]) -> bool:
+    """True if OpenAI would cache a prompt up to one of these parts."""
+    return any(
+        isinstance(part, dict) and part.get("prompt_cache_breakpoint") is not None for part in parts
+    )
 
 
 def _kind(part: object, place: str) -> str:

@@ -1,8 +1,8 @@
 """The body of a chat completion request -> ChatRequest.
 
-Source: https://platform.openai.com/docs/api-reference/chat/create. Unknown fields are let through
-without effect; known parameters that the upstream has no field for are checked for their type and
-named in `x-gbproxy-ignored`. What would make another answer is refused.
+Source: https://platform.openai.com/docs/api-reference/chat/create. Parameters that the upstream has
+no field for, and those that are unknown, are named in `x-gbproxy-ignored`. What would make another
+answer is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gbproxy.api import unknown_parameters
 from gbproxy.api.bounds import MOST_MESSAGES, MOST_TOOLS, refuse_too_many
 from gbproxy.api.format import ParsedChat
 from gbproxy.api.openai import answer_limits, web_search
@@ -69,7 +70,10 @@ def parse(
         chat=chat,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
         has_functions=not fields.tools and bool(fields.functions),
-        ignored=_ignored(fields, messages, tools),
+        ignored=(
+            *_ignored(fields, messages, tools),
+            *unknown_parameters.named(body, _PARAMETERS),
+        ),
     )
 
 
@@ -191,7 +195,7 @@ def _tools(fields: CompletionBody, reader: ToolReader) -> Tools:
     return tools if tools.declared else NO_TOOLS
 
 
-def _ignored(fields: CompletionBody, messages: Reader, tools: ToolReader) -> tuple[str, ...]:
+def _ignored(fields: CompletionBody, messages: Reader, tools: ToolReader) -> list[str]:
     names: list[str] = []
     if not _IGNORED.isdisjoint(fields.model_fields_set):
         names += [name for name in _Ignored.model_fields if getattr(fields, name) is not None]
@@ -206,7 +210,9 @@ def _ignored(fields: CompletionBody, messages: Reader, tools: ToolReader) -> tup
         names += [name for name in _OF_TOOLS if getattr(fields, name) is not None]
     if messages.has_passed_over:
         names.append("messages.content")
-    return tuple(names)
+    if messages.has_cache_breakpoint:
+        names.append("messages.content.prompt_cache_breakpoint")
+    return names
 
 
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls", "function_call")  # without effect alone
@@ -214,6 +220,7 @@ _SHAPING = frozenset(
     (*_TOOLS, "n", "response_format", "stop", "max_tokens", "max_completion_tokens")
 )
 _IGNORED = frozenset(_Ignored.model_fields)
+_PARAMETERS = frozenset(CompletionBody.model_fields)
 
 
 def _web_search(fields: CompletionBody) -> dict[str, Any]:

@@ -26,14 +26,24 @@ from gbproxy.web.operations import Operation, Parameter, described
 
 _NOT_OFFERED = (
     "/v1/audio/<path:rest>",
-    "/v1/batches",
     "/v1/completions",
-    "/v1/conversations",
-    "/v1/conversations/<path:rest>",
     "/v1/embeddings",
     "/v1/fine_tuning/<path:rest>",
     "/v1/images/variations",
     "/v1/moderations",
+    *not_offered.with_all_below(
+        "/v1/assistants",
+        "/v1/batches",
+        "/v1/containers",
+        "/v1/conversations",
+        "/v1/evals",
+        "/v1/realtime",
+        "/v1/skills",
+        "/v1/threads",
+        "/v1/uploads",
+        "/v1/vector_stores",
+        "/v1/videos",
+    ),
 )
 
 

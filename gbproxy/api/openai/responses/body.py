@@ -1,7 +1,7 @@
 """The body of a request for a response, as far as its fields can be checked one by one.
 
 Source: https://platform.openai.com/docs/api-reference/responses/create. Unknown fields are let
-through without effect.
+through without effect, and named.
 """
 
 from __future__ import annotations

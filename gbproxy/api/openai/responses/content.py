@@ -8,7 +8,7 @@ from typing import Any
 
 from gbproxy.api.bounds import MOST_PARTS
 from gbproxy.api.openai.attachments import FILE_PARTS, AttachmentReader
-from gbproxy.api.openai.messages import json_of
+from gbproxy.api.openai.messages import has_cache_breakpoint, json_of
 from gbproxy.domain.attachment import Attachment, LinkedAttachment
 from gbproxy.domain.chat import TextPart
 from gbproxy.errors import BadRequest
@@ -20,10 +20,13 @@ ContentPart = TextPart | Attachment | LinkedAttachment
 
 @dataclass(slots=True)
 class ContentReader:
-    """Reads the contents of one request. Raises BadRequest, whose `param` names the place."""
+    """Reads the contents of one request. `has_cache_breakpoint`: a part has said up to where OpenAI
+    is to cache the prompt. Raises BadRequest, whose `param` names the place.
+    """
 
     files: AttachmentReader
     parts_left: int = MOST_PARTS
+    has_cache_breakpoint: bool = False
 
     def read(self, content: object, place: str, *, takes_files: bool) -> Iterator[ContentPart]:
         """What a user, a tool or the system has said: nothing of it is left out."""
@@ -76,6 +79,7 @@ class ContentReader:
         if self.parts_left < 0:
             message = f"{place}: the items have more than {MOST_PARTS} parts in all"
             raise BadRequest(message, param=place)
+        self.has_cache_breakpoint |= has_cache_breakpoint(content)
         return content
 
 

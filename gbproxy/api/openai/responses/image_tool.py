@@ -22,7 +22,7 @@ AS_ITEMS = MediaDelivery(images_in_text=False, image_bytes=True)
 _OPTIONS = ("size", "quality", "background", "output_format")
 # What the upstream decides, or what only OpenAI's own models know.
 _WITHOUT_EFFECT = (
-    "model", "input_image_mask", "input_fidelity", "output_compression",
+    "action", "model", "input_image_mask", "input_fidelity", "output_compression",
     "moderation", "partial_images", "complexity", "frame_count", "frame_duration_ms", "svg",
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The body of a request for a response -> ChatRequest.
 
-Known parameters without effect are named in `x-gbproxy-ignored`; what would make another answer is
-refused.
+Parameters without effect, and unknown ones, are named in `x-gbproxy-ignored`; what would make
+another answer is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from gbproxy.api import unknown_parameters
 from gbproxy.api.format import ParsedChat
 from gbproxy.api.openai import answer_limits
 from gbproxy.api.openai.attachments import AttachmentReader
@@ -100,7 +101,10 @@ def parse(
     )
     return ParsedResponse(
         chat=compaction.asking(chat) if reader.wants_compaction else chat,
-        ignored=tuple(_ignored(fields, reader, tools)),
+        ignored=(
+            *_ignored(fields, content, reader, tools),
+            *unknown_parameters.named(body, _PARAMETERS),
+        ),
         body=fields,
         items=fields.items,
         earlier=earlier,
@@ -140,7 +144,9 @@ def _format(fields: ResponseBody, *, makes_image: bool) -> ResponseFormat | None
             raise BadRequest(f"{place} must be text, json_object or json_schema", param=place)
 
 
-def _ignored(fields: ResponseBody, items: ItemReader, tools: ToolSet) -> Iterable[str]:
+def _ignored(
+    fields: ResponseBody, content: ContentReader, items: ItemReader, tools: ToolSet
+) -> Iterable[str]:
     given = fields.model_fields_set & _IGNORED
     yield from (name for name in _IGNORED_IN_ORDER if name in given and _is_set(fields, name))
     options = fields.stream_options
@@ -155,6 +161,8 @@ def _ignored(fields: ResponseBody, items: ItemReader, tools: ToolSet) -> Iterabl
             yield f"include.{wanted}" if _INCLUDED.fullmatch(wanted) else "include"
     yield from tools.ignored
     yield from items.ignored
+    if content.has_cache_breakpoint:
+        yield "input.content.prompt_cache_breakpoint"
 
 
 def _is_set(fields: ResponseBody, name: str) -> bool:
@@ -163,3 +171,4 @@ def _is_set(fields: ResponseBody, name: str) -> bool:
 
 _IGNORED_IN_ORDER = tuple(IgnoredParameters.model_fields)
 _IGNORED = frozenset(_IGNORED_IN_ORDER)
+_PARAMETERS = frozenset(ResponseBody.model_fields)

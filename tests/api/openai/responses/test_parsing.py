@@ -291,6 +291,7 @@ def test_what_is_wished_of_pictures_is_an_instruction() -> None:
         "background": "opaque",
         "output_format": "png",
         "partial_images": 2,
+        "action": "generate",
     }
 
     found = parsed({"input": "A fox", "instructions": "Hm.", "tools": [tool]})
@@ -306,7 +307,10 @@ def test_what_is_wished_of_pictures_is_an_instruction() -> None:
         ),
         ("user", ["A fox"]),
     ]
-    assert found.ignored == ("tools.image_generation.partial_images",)
+    assert found.ignored == (
+        "tools.image_generation.action",
+        "tools.image_generation.partial_images",
+    )
 
 
 def test_a_drawing_may_be_wished_for_too() -> None:
@@ -359,6 +363,7 @@ def test_what_has_no_effect_is_named() -> None:
         "include",
         "tools.web_search.search_context_size",
         "tool_choice",
+        "unheard_of",
     )
     assert found.chat.show_thoughts is True
     assert parsed({"input": "Hi"}).chat.show_thoughts is None
