@@ -84,6 +84,12 @@ class ModelFallbacks:
             return False
         following = self._following()
         if following is None:
+            if isinstance(error, RequestRefused) and not error.named and self._may_guess():
+                self._first_refusal = self._first_refusal or without_traceback(error)
+                # If the tools were at fault, the models were not.
+                self._refused = [refusal for refusal in self._refused if refusal[1]]
+                self._narrow()
+                return True
             if self._first_refusal is not None:
                 raise self._first_refusal
             return False
@@ -148,20 +154,27 @@ class ModelFallbacks:
 
     def _may_leave_out_more(self, error: GatewayError) -> bool:
         """True when the request may succeed without some tool: one that the failure names, one that
-        is known to be off by now, or, once a request, all that may be.
+        is known to be off by now, or, where the failure is a denial, all that may be off.
         """
-        spare = [tool for tool in self._model.tools if tool not in self._model.essential_tools]
+        spare = self._spare()
         named = {tool: True for tool in spare if tool in error.named}
         if named or not self._support.tools_off(self._account).isdisjoint(spare):
             self._left_out |= named
             return True
-        if not isinstance(error, SessionDenied) or self._requested.has_guessed:
+        return isinstance(error, SessionDenied) and self._may_guess()
+
+    def _may_guess(self) -> bool:
+        """True, once a request, when it may succeed without all tools that may be off."""
+        if self._requested.has_guessed:
             return False
         doubtful = _OPTIONAL - self._support.tools_on(self._account)
-        guessed = {tool: False for tool in spare if tool in doubtful}
+        guessed = {tool: False for tool in self._spare() if tool in doubtful}
         self._left_out |= guessed
         self._requested.has_guessed = bool(guessed)
         return bool(guessed)
+
+    def _spare(self) -> list[Tool]:
+        return [tool for tool in self._model.tools if tool not in self._model.essential_tools]
 
 
 def without_traceback(error: GatewayError) -> GatewayError:

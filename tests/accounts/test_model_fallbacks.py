@@ -110,11 +110,53 @@ def test_an_empty_answer_is_tried_again_only_if_a_tool_is_known_to_be_off_by_now
     assert attempts.model.tools == without(IMAGE)
 
 
-def test_a_malformed_question_is_told_at_once() -> None:
-    attempts = request(pool(A, B))
+def test_a_refusal_that_names_nothing_leads_behind_the_last_model_to_one_without_tools() -> None:
+    support = ModelSupport()
+    attempts = request(pool(A, B), FLASH, support)
 
-    with attempts.lease(), pytest.raises(RequestRefused):
-        attempts.failed(refused())
+    with attempts.lease():
+        asked = []
+        for _ in range(2):
+            step = attempts.failed(refused())
+            asked.append((step, attempts.model.id, attempts.model.tools))
+        attempts.answered()
+
+    assert asked == [
+        (Next.SAME, AUTO.id, AUTO.tools),
+        (Next.SAME, AUTO.id, ("toolRegistry",)),
+    ]
+    # The tools were at fault, so the model was not.
+    assert support.tools_off(A) == {IMAGE, WEB, "videoGenerationSpec"}
+    assert not support.refuses(A, FLASH.name_at(WIDGET))
+
+
+def test_a_question_that_is_refused_without_tools_too_gets_the_first_refusal() -> None:
+    support = ModelSupport()
+    attempts = request(pool(A, B), support=support)
+    first = refused()
+
+    with attempts.lease():
+        assert attempts.failed(first) is Next.SAME
+        with pytest.raises(RequestRefused) as caught:
+            attempts.failed(refused())
+
+    assert caught.value is first
+    assert support.tools_off(A) == frozenset()
+
+
+def test_a_refusal_that_names_something_else_or_comes_where_all_tools_are_on_is_told_at_once() -> (
+    None
+):
+    support = ModelSupport()
+    support.note_capabilities(
+        A, AccountCapabilities(tools_on=frozenset({IMAGE, WEB, "videoGenerationSpec"}))
+    )
+    for attempts, error in (
+        (request(pool(A, B)), refused("model")),
+        (request(pool(A, B), support=support), refused()),
+    ):
+        with attempts.lease(), pytest.raises(RequestRefused):
+            attempts.failed(error)
 
 
 def test_an_account_whose_tool_is_off_is_not_leased_to_who_needs_it() -> None:

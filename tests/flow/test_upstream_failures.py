@@ -120,15 +120,6 @@ BEFORE_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     ),
     "quota, in an array": (array_wrapped_error(), QUOTA),
     "quota, in the stream": (in_stream_error(), QUOTA),
-    "malformed": (http_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
-    "malformed, in the stream": (
-        in_stream_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."),
-        REFUSED,
-    ),
-    "malformed, as a bare message": (
-        message_only_error(message="Invalid value at 'query'."),
-        REFUSED,
-    ),
     "too long": (
         http_error(
             400,
@@ -163,6 +154,15 @@ REPEATED: dict[str, tuple[tuple[Action, ...], Told]] = {
     "token refused": (http_error(401, "UNAUTHENTICATED"), AUTH),
     "token refused, as a token": (u_token_only(), AUTH),
     "session gone": (http_error(404, "NOT_FOUND", "Session 1 not found."), ERROR),
+    "malformed": (http_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."), REFUSED),
+    "malformed, in the stream": (
+        in_stream_error(400, "INVALID_ARGUMENT", "Invalid value at 'query'."),
+        REFUSED,
+    ),
+    "malformed, as a bare message": (
+        message_only_error(message="Invalid value at 'query'."),
+        REFUSED,
+    ),
 }
 AFTER_CONTENT: dict[str, tuple[tuple[Action, ...], Told]] = {
     "overloaded": (in_stream_error(texts=("Half ", "an "), reason="LLM_OVERLOADED"), OVERLOADED),

@@ -126,6 +126,8 @@ def _tool_off(wanted: JsonObject, switches: WidgetSwitches) -> Script | None:
         return (Final(), End()) if off else None
     if switches.tools_off_answer == "403":
         raise permission_denied()
+    if switches.tools_off_answer == "400_nameless":
+        raise invalid(INVALID)
     raise invalid(f"Invalid value at 'stream_assist_request.tools_spec': {off[0]} is not enabled.")
 
 

@@ -140,9 +140,11 @@ class ConfigurationSwitches(SwitchGroup):
     )
     tools_off_answer: str = switch(
         "400",
+        "400_nameless",
         "403",
         "silence",
-        fact="a question that asks for a tool that is off: refused, or answered with nothing",
+        fact="a question that asks for a tool that is off: refused, with or without naming it, or"
+        " answered with nothing",
         certainty="unknown",
     )
 
