@@ -19,11 +19,13 @@ from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
     RequestRefused,
+    SessionDenied,
     SessionGone,
     TokenRefused,
     UpstreamBroken,
     UpstreamError,
     UpstreamProtocolError,
+    UpstreamUnclear,
 )
 from gbproxy.observability.meter import Meter, UpstreamCall
 from gbproxy.outbound import HttpClient, StreamedReply
@@ -44,6 +46,8 @@ _ANSWERS = (
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 _REDIRECTS = (301, 302, 303, 307, 308)
+_MISSING = (SessionGone, RequestRefused)
+_DENIED = (TokenRefused, SessionDenied, UpstreamUnclear)  # maybe under this form alone
 
 T = TypeVar("T")
 Call = Callable[[Account, str, Mapping[str, object]], Mapping[str, Any]]
@@ -160,20 +164,25 @@ class Downloads:
     def _get(
         self, endpoints: Endpoints, place: _Place, file_id: str, headers: Mapping[str, str]
     ) -> _Started:
-        """The download by the first form of address that leads to the file."""
+        """The download by the first form of address that leads to the file. Where none does, what
+        is more than a missing file is raised.
+        """
         forms = self._forms
-        missing: GatewayError | None = None
+        refusals: list[GatewayError] = []
         for form in forms:
             url = download_request.url_of(endpoints, form, place.session, file_id)
             try:
                 started = self._followed(endpoints, url, headers)
-            except (SessionGone, RequestRefused) as error:
-                missing = missing or error
+            except (*_MISSING, *_DENIED) as error:
+                refusals.append(error)
                 continue
             if form != forms[0]:
                 self._forms = (form, *(each for each in forms if each != form))
             return started
-        raise SessionGone("the upstream does not have the file (any more)") from missing
+        for refusal in refusals:
+            if isinstance(refusal, _DENIED):
+                raise refusal
+        raise SessionGone("the upstream does not have the file (any more)") from refusals[0]
 
     def _followed(self, endpoints: Endpoints, url: str, headers: Mapping[str, str]) -> _Started:
         """The answer to a GET, behind all redirects; the bearer goes to the first host alone, and

@@ -21,6 +21,7 @@ from gbproxy.errors import (
     SessionDenied,
     SessionGone,
     UpstreamError,
+    UpstreamUnclear,
 )
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.simulator import (
@@ -155,6 +156,40 @@ def test_the_address_that_led_to_a_file_is_asked_first_and_the_list_once(
     assert len(upstream.calls(LIST)) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (400, "INVALID_ARGUMENT"),
+        (401, "UNAUTHENTICATED"),
+        (403, "PERMISSION_DENIED"),
+        (404, "NOT_FOUND"),
+        (405, ""),
+    ],
+)
+def test_the_other_address_is_tried_whichever_way_one_is_refused(
+    upstream: Simulator, widget: Widget, account: Account, status: int, word: str
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    upstream.script(*http_error(status, word, "no"), path=DOWNLOAD)
+
+    for _ in range(2):
+        assert content_of(widget.open_file(account, session, file_id, WHOLE)) == PNG
+
+    forms = [call.path.partition("/v1alpha/")[0] for call in upstream.calls(DOWNLOAD)]
+    assert forms == ["/download", "", ""]
+    assert len(upstream.calls("getoxsrf")) == 1
+
+
+def test_a_denial_counts_more_than_a_missing_file(
+    upstream: Simulator, widget: Widget, account: Account
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    for status, word in ((404, "NOT_FOUND"), (403, "PERMISSION_DENIED")):
+        upstream.script(*http_error(status, word, "no"), path=DOWNLOAD)
+
+    assert type(failure(widget, account, session, file_id)) is SessionDenied
+
+
 def test_the_sessions_own_full_name_will_do_where_the_list_is_empty(
     upstream: Simulator, widget: Widget, account: Account
 ) -> None:
@@ -273,7 +308,7 @@ def test_a_refused_token_is_replaced_once(
 ) -> None:
     session, file_id = made(upstream, widget, account)
     refused = http_error(401, "UNAUTHENTICATED", "no")
-    upstream.script(*refused, path=DOWNLOAD)
+    upstream.script(*refused, path=DOWNLOAD, times=2)  # by both addresses
 
     assert content_of(widget.open_file(account, session, file_id, WHOLE)) == PNG
 
@@ -287,6 +322,7 @@ def test_a_refused_token_is_replaced_once(
         (403, "PERMISSION_DENIED", SessionDenied),
         (404, "NOT_FOUND", SessionGone),
         (400, "INVALID_ARGUMENT", SessionGone),
+        (405, "", UpstreamUnclear),
     ],
 )
 def test_a_refusal_is_told_apart(
