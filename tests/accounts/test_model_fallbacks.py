@@ -130,6 +130,40 @@ def test_a_refusal_that_names_nothing_leads_behind_the_last_model_to_one_without
     assert not support.refuses(A, FLASH.name_at(WIDGET))
 
 
+@pytest.mark.parametrize("kind", [SessionDenied, UpstreamUnclear])
+def test_a_denial_that_names_the_model_leads_to_its_successor_before_tools_are_suspected(
+    kind: type[GatewayError],
+) -> None:
+    support = ModelSupport()
+    attempts = request(pool(A), FLASH, support)
+
+    with attempts.lease():
+        step = attempts.failed(refused("model", kind=kind))
+        asked = attempts.model
+        attempts.answered()
+
+    assert (step, asked) == (Next.SAME, AUTO)
+    assert support.refuses(A, FLASH.name_at(WIDGET))
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        (SessionDenied, [Next.SAME, Next.SAME, Next.OTHER]),  # the second without tools
+        (UpstreamUnclear, [Next.SAME, Next.OTHER]),
+    ],
+)
+def test_a_denial_behind_the_last_model_goes_to_another_account(
+    kind: type[GatewayError], steps: list[Next]
+) -> None:
+    attempts = request(pool(A, B), FLASH)
+
+    with attempts.lease():
+        taken = [attempts.failed(refused("model", kind=kind)) for _ in steps]
+
+    assert taken == steps
+
+
 def test_a_question_that_is_refused_without_tools_too_gets_the_first_refusal() -> None:
     support = ModelSupport()
     attempts = request(pool(A, B), support=support)

@@ -112,6 +112,21 @@ def test_successors_are_followed_to_the_upstreams_own_choice(
     assert reply.headers["x-gbproxy-attempts"] == "4"
 
 
+@pytest.mark.parametrize("refusal", ["403", "precondition"])
+def test_a_model_that_is_denied_by_name_is_answered_by_its_successor(
+    gateway: Served, upstream: SharedUpstream, refusal: str
+) -> None:
+    upstream.set(unknown_model=refusal)
+
+    replies = [gateway.ask(model="gemini-2.5-flash") for _ in range(2)]
+
+    assert [reply.model for reply in replies] == ["gemini-3.8-flash"] * 2
+    sent = models(upstream)
+    if refusal == "403":  # of a prewarmed session too, that may be what is meant
+        assert sent.pop(0) == "gemini-2.5-flash"
+    assert sent == ["gemini-2.5-flash", "gemini-3.8-flash", "gemini-3.8-flash"]
+
+
 def test_an_unknown_name_that_is_taken_is_used_from_then_on(
     gateway: Served, upstream: SharedUpstream
 ) -> None:

@@ -66,6 +66,8 @@ class QuestionSwitches(SwitchGroup):
     unknown_model: str = switch(
         "400",
         "404",
+        "403",
+        "precondition",
         "silent",
         fact="an unknown modelId is refused in one way or another, or served by the default model",
         certainty="unknown",
