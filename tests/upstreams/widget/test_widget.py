@@ -30,6 +30,7 @@ from gbproxy.domain.models import NOTHING_SAID, Model
 from gbproxy.errors import (
     AccountRestricted,
     AccountSuspected,
+    AnswerEmpty,
     ConfigRefused,
     CredentialRefused,
     GatewayError,
@@ -880,8 +881,8 @@ def test_a_refusal_is_an_answer(upstream: Simulator, account: Account) -> None:
         (in_stream_error(), QuotaExhausted),
         (in_stream_error(texts=["Hel"], reason="LLM_OVERLOADED"), UpstreamOverloaded),
         (failed_precondition("Hel"), UpstreamUnclear),
-        (thoughts_only(), UpstreamUnclear),
-        (empty_array(), UpstreamUnclear),
+        (thoughts_only(), AnswerEmpty),
+        (empty_array(), AnswerEmpty),
         (empty_body(), UpstreamProtocolError),
         (json_reply(200, {"error": {"code": 429}}), QuotaExhausted),
         (json_reply(200, [{"error": {"code": 503}}]), UpstreamOverloaded),
