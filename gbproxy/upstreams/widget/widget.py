@@ -220,6 +220,7 @@ class Widget:
                             if not answer.ended:
                                 yield FLUSH
                     finally:
+                        self._downloads.note_name(account, answer.session)
                         if not is_named:
                             _warn_of_unnamed_session(account)
                 return

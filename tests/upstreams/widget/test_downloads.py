@@ -18,6 +18,7 @@ from gbproxy.domain.models import Model
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
+    RequestRefused,
     SessionDenied,
     SessionGone,
     UpstreamError,
@@ -36,7 +37,7 @@ from gbproxy.simulator import (
     json_reply,
     video_reply,
 )
-from gbproxy.simulator.http.actions import redirect
+from gbproxy.simulator.http.actions import HttpScript, redirect
 from gbproxy.upstreams.base import ByteRange, FileMetadata, OpenFile, UpstreamRequest
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
@@ -201,6 +202,67 @@ def test_the_sessions_own_full_name_will_do_where_the_list_is_empty(
 
     assert opened.metadata == FileMetadata("", "image/png", len(PNG))
     assert content_of(opened) == PNG
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        json_reply(200, {}),
+        http_error(400, "INVALID_ARGUMENT", "no"),
+        http_error(404, "NOT_FOUND", "no"),
+    ],
+    ids=["says nothing", "refused", "not found"],
+)
+def test_the_project_that_an_answer_has_told_will_do_where_the_list_does_not_name_it(
+    upstream: Simulator, widget: Widget, account: Account, listed: HttpScript
+) -> None:
+    upstream.set(session_info_name="full")
+    session, file_id = made(upstream, widget, account)
+    upstream.script(*listed, path=LIST, times=math.inf)
+
+    opened = widget.open_file(account, session, file_id, WHOLE)
+
+    assert session.startswith("collections/")
+    assert content_of(opened) == PNG
+
+
+def test_the_project_that_one_list_has_named_will_do_for_the_next(
+    upstream: Simulator, widget: Widget, account: Account
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    content_of(widget.open_file(account, session, file_id, WHOLE))
+    session, file_id = made(upstream, widget, account, PNG[:-1])
+    upstream.script(*json_reply(200, {}), path=LIST)
+
+    assert content_of(widget.open_file(account, session, file_id, WHOLE)) == PNG[:-1]
+
+
+@pytest.mark.parametrize("taken", ["id", "full"])
+def test_the_list_is_asked_by_each_name_of_the_session(
+    upstream: Simulator, widget: Widget, account: Account, taken: str
+) -> None:
+    upstream.set(list_session_name=taken, session_info_name="full")
+    session, file_id = made(upstream, widget, account)
+
+    metadata = widget.file_metadata(account, session, file_id)
+
+    assert metadata == FileMetadata("generated_1.png", "image/png", len(PNG))
+    id_ = session.rpartition("/")[2]
+    full = f"projects/{upstream.account.project_number}/locations/global/{session}"
+    asked = [call.body["listSessionFileMetadataRequest"]["name"] for call in upstream.calls(LIST)]
+    assert asked == [session, id_, full][: 2 if taken == "id" else 3]
+
+
+def test_a_list_that_is_refused_where_no_project_is_known_is_told_as_it_was_refused_first(
+    upstream: Simulator, widget: Widget, account: Account
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    upstream.script(*http_error(400, "INVALID_ARGUMENT", "first"), path=LIST)
+    upstream.script(*http_error(404, "NOT_FOUND", "then"), path=LIST)
+
+    error = failure(widget, account, session, file_id)
+
+    assert (type(error), error.message) == (RequestRefused, "first")
 
 
 def test_a_redirect_is_followed_with_the_token_on_the_same_host(

@@ -146,6 +146,14 @@ class FileSwitches(SwitchGroup):
         fact="an upload takes the session's short name alone, or its full name too",
         certainty="one source",
     )
+    list_session_name: str = switch(
+        "any",
+        "id",
+        "full",
+        fact="a list of files takes the session's short and full name, its id alone, or its full"
+        " name alone",
+        certainty="one source",
+    )
     upload_delay_s: float = switch(
         0.0,
         1.0,
