@@ -127,6 +127,12 @@ class FileSwitches(SwitchGroup):
         ),
         certainty="one source",
     )
+    upload_types: str = switch(
+        "many",
+        "few",
+        fact="uploads of nearly any type are taken, or of a few that all callers send",
+        certainty="unknown",
+    )
     max_file_mb: int = switch(
         50,
         1,
