@@ -288,6 +288,14 @@ def test_what_a_configuration_adds_is_listed_behind_the_catalogue() -> None:
     assert ids(offering((A, SOME))) == [*BUILT_IN_IDS, "gemini-4-neon"]
 
 
+def test_an_id_that_is_an_alias_here_is_listed_where_an_account_has_it() -> None:
+    known = replace(SOME, listed=("gemini-3.1-pro",))
+
+    assert "gemini-3.1-pro" in ids(offering((A, known)))
+    assert offering((A, known)).get("gemini-3.1-pro").id == "gemini-3.1-pro"
+    assert offering().get("gemini-3.1-pro").id == "gemini-3.1-pro-preview"
+
+
 def test_where_all_accounts_are_known_only_what_they_have_is_listed() -> None:
     models = offering((A, SOME), (B, AccountCapabilities(listed=("gemini-3.6-flash",))))
 
