@@ -166,8 +166,9 @@ class Widget:
             self._client.prewarm(url)
 
     def delete_session(self, account: Account, session: str) -> None:
+        name = session_names.short(session)
         try:
-            self._call(account, "widgetDeleteSession", {"deleteSessionRequest": {"name": session}})
+            self._call(account, "widgetDeleteSession", {"deleteSessionRequest": {"name": name}})
         # the body of a 200 has no meaning here, so it may be anything
         except (SessionGone, UpstreamProtocolError):
             return

@@ -383,6 +383,21 @@ def test_an_empty_prompt_goes_out_as_a_space(upstream: Simulator, account: Accou
 # Sessions
 
 
+def test_a_session_is_deleted_by_its_short_name(upstream: Simulator, account: Account) -> None:
+    upstream.set(session_name="full")
+    client = widget(upstream)
+    session = client.open_session(account)
+
+    client.delete_session(account, session)
+
+    [call] = upstream.calls("widgetDeleteSession")
+    assert (
+        session
+        == f"projects/{upstream.account.project_number}/locations/global/"
+        + (call.body["deleteSessionRequest"]["name"])
+    )
+
+
 def test_a_session_that_is_gone_already_counts_as_deleted(
     upstream: Simulator, account: Account
 ) -> None:
