@@ -86,6 +86,16 @@ def test_the_configuration_may_not_be_had(
     assert client.ask("2+2").status_code == 200
 
 
+def test_the_configuration_may_have_models_only_for_who_names_a_view(
+    upstream: Simulator, client: Client
+) -> None:
+    upstream.set(widget_config_view="wanted")
+
+    assert client.configuration().json()["uiSettings"] == {}
+    fuller = client.configuration(modelInfoView="END_USER_WEB").json()
+    assert "modelConfigInfo" in fuller["uiSettings"]
+
+
 def test_the_configuration_may_be_of_other_types_and_under_a_name(
     upstream: Simulator, client: Client
 ) -> None:

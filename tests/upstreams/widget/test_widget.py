@@ -26,7 +26,7 @@ from gbproxy.domain.events import (
     TextDelta,
     ThoughtDelta,
 )
-from gbproxy.domain.models import NOTHING_SAID, Model
+from gbproxy.domain.models import NOTHING_SAID, AccountCapabilities, Model
 from gbproxy.errors import (
     AccountRestricted,
     AccountSuspected,
@@ -1193,6 +1193,39 @@ def test_the_widget_reads_it(upstream: Simulator, account: Account) -> None:
     assert found.tools_off == {"imageGenerationSpec"}
     [call] = upstream.calls("lookupWidgetConfig")
     assert call.body == {"widgetConfigId": credential_of(account).config_id}
+
+
+@pytest.mark.parametrize(
+    ("language", "fields"),
+    [
+        ("en-US", {"languageCode": "en-US", "regionCode": "US"}),
+        ("de", {"languageCode": "de"}),
+        ("zh-Hans", {"languageCode": "zh-Hans"}),
+    ],
+)
+def test_a_configuration_without_models_is_asked_for_once_more_with_the_newer_fields(
+    upstream: Simulator, account: Account, language: str, fields: dict[str, str]
+) -> None:
+    upstream.set(widget_config_view="wanted", tools_off=("image",))
+
+    found = widget(upstream, language_code=language).account_capabilities(account)
+
+    assert found.listed == ("gemini-fast", *LIVING_MODELS)
+    assert found.tools_off == {"imageGenerationSpec"}
+    first, second = (call.body for call in upstream.calls("lookupWidgetConfig"))
+    assert second == {**first, **fields, "modelInfoView": "END_USER_WEB"}
+
+
+def test_what_the_first_configuration_says_holds_where_the_newer_fields_are_refused(
+    upstream: Simulator, account: Account
+) -> None:
+    bare = {"assistantSettings": {"webGroundingType": "WEB_GROUNDING_TYPE_DISABLED"}}
+    upstream.script(*json_reply(200, bare), path="lookupWidgetConfig")
+    upstream.script(*http_error(400, "INVALID_ARGUMENT", "no"), path="lookupWidgetConfig")
+
+    found = widget(upstream).account_capabilities(account)
+
+    assert found == AccountCapabilities(tools_off=frozenset({"webGroundingSpec"}))
 
 
 @pytest.mark.parametrize("value", ["absent", "403", "500", "html", "garbage"])

@@ -123,6 +123,13 @@ class ConfigurationSwitches(SwitchGroup):
         ),
         certainty="unknown",
     )
+    widget_config_view: str = switch(
+        "optional",
+        "wanted",
+        fact="a configuration that is asked for without `modelInfoView` has models and features, or"
+        " neither",
+        certainty="unknown",
+    )
     widget_config_wrapper: str = switch(
         "none",
         "widgetConfig",
