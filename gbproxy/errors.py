@@ -205,6 +205,10 @@ class UpstreamUnclear(UpstreamError):
     """No answer and no cause: FAILED, or empty. On two accounts alike, the request is at fault."""
 
 
+class AnswerEmpty(UpstreamUnclear):
+    """The answer has ended as a whole one does, with thoughts alone or nothing at all."""
+
+
 class _Pausing(UpstreamError):
     """Passes with time: after `named_s` seconds, if the upstream has named them."""
 

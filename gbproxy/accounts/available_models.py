@@ -72,16 +72,17 @@ class AvailableModels:
         for upstream, each in known:
             for id_ in each.listed if each is not None else ():
                 names.setdefault(id_, {})[upstream] = id_
+        listed = {id_: Model(id_, by_upstream) for id_, by_upstream in names.items()}
         added = [
-            Model(id_, by_upstream)
-            for id_, by_upstream in names.items()
-            if id_ not in automatic and self._catalogue.find(id_) is None
+            model
+            for id_, model in listed.items()
+            if id_ not in automatic and self._catalogue.find(id_, listed.get) is model
         ]
         return kept + added
 
     def get(self, name: str) -> Model:
         """The model of a known name, whether or not `all` lists it. Raises ModelNotFound."""
-        model = self._catalogue.find(name) or self._listed(name)
+        model = self._catalogue.find(name, self._listed)
         if model is None:
             raise no_such(name)
         return model

@@ -18,6 +18,7 @@ from gbproxy.domain.account import QuotaScope, quota_class
 from gbproxy.errors import (
     AccountStalled,
     AccountSuspected,
+    AnswerEmpty,
     AnswerTooLarge,
     BadRequest,
     CredentialRefused,
@@ -107,6 +108,8 @@ POLICIES: Mapping[type[GatewayError], FailurePolicy] = {
     AccountStalled: FailurePolicy(Retry.OTHER_ACCOUNT, cooldown=STALL),
     UpstreamUnreachable: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
     UpstreamGaveUp: FailurePolicy(Retry.OTHER_ACCOUNT, retry_same=True),
+    # The model's whim, or the request's doing.
+    AnswerEmpty: FailurePolicy(Retry.OTHER_THEN_FAIL, retry_same=True),
     SessionGone: FailurePolicy(Retry.OTHER_THEN_FAIL),  # of a session that was opened just now
     UpstreamError: FailurePolicy(Retry.OTHER_THEN_FAIL),
 }

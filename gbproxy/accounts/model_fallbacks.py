@@ -80,16 +80,22 @@ class ModelFallbacks:
         if isinstance(error, _MAY_BE_A_TOOL) and self._may_leave_out_more(error):
             self._narrow()
             return True
-        if not isinstance(error, SessionGone | RequestRefused):
+        is_refusal = isinstance(error, SessionGone | RequestRefused)
+        names_model = "model" in error.named
+        may_be_model = is_refusal or (names_model and isinstance(error, _MAY_BE_A_TOOL))
+        following = self._following() if may_be_model else None
+        if following is not None:
+            self._refused.append((self._requested.chain[self._position], names_model))
+            self._position = following
+        elif _leaves_open(error) and self._may_guess():
+            # If the tools were at fault, the models were not.
+            self._refused = [refusal for refusal in self._refused if refusal[1]]
+        elif is_refusal and self._first_refusal is not None:
+            raise self._first_refusal
+        else:
             return False
-        following = self._following()
-        if following is None:
-            if self._first_refusal is not None:
-                raise self._first_refusal
-            return False
-        self._first_refusal = self._first_refusal or without_traceback(error)
-        self._refused.append((self._requested.chain[self._position], "model" in error.named))
-        self._position = following
+        if is_refusal:
+            self._first_refusal = self._first_refusal or without_traceback(error)
         self._narrow()
         return True
 
@@ -147,21 +153,34 @@ class ModelFallbacks:
                 yield i
 
     def _may_leave_out_more(self, error: GatewayError) -> bool:
-        """True when the request may succeed without some tool: one that the failure names, one that
-        is known to be off by now, or, once a request, all that may be.
+        """True when the request may succeed without some tool: one that the failure names, or one
+        that is known to be off by now.
         """
-        spare = [tool for tool in self._model.tools if tool not in self._model.essential_tools]
+        spare = self._spare()
         named = {tool: True for tool in spare if tool in error.named}
         if named or not self._support.tools_off(self._account).isdisjoint(spare):
             self._left_out |= named
             return True
-        if not isinstance(error, SessionDenied) or self._requested.has_guessed:
+        return False
+
+    def _may_guess(self) -> bool:
+        """True, once a request, when it may succeed without all tools that may be off."""
+        if self._requested.has_guessed:
             return False
         doubtful = _OPTIONAL - self._support.tools_on(self._account)
-        guessed = {tool: False for tool in spare if tool in doubtful}
+        guessed = {tool: False for tool in self._spare() if tool in doubtful}
         self._left_out |= guessed
         self._requested.has_guessed = bool(guessed)
         return bool(guessed)
+
+    def _spare(self) -> list[Tool]:
+        return [tool for tool in self._model.tools if tool not in self._model.essential_tools]
+
+
+def _leaves_open(error: GatewayError) -> bool:
+    """True for a refusal that does not say what is refused."""
+    is_nameless = isinstance(error, RequestRefused) and not error.named
+    return is_nameless or isinstance(error, SessionDenied)
 
 
 def without_traceback(error: GatewayError) -> GatewayError:

@@ -25,6 +25,8 @@ class Advice:
     to_do: LazyString
 
 
+_NO_REASON = Advice(lazy_gettext("Gemini Business gave no answer, and no reason."), _DOCTOR)
+
 # By GatewayError.kind, those that count for an account (accounts/failure_policy.py).
 ADVICE: Mapping[str, Advice] = {
     "CredentialRefused": Advice(
@@ -82,9 +84,8 @@ ADVICE: Mapping[str, Advice] = {
     "UpstreamProtocolError": Advice(
         lazy_gettext("An answer of Gemini Business could not be read."), _DOCTOR
     ),
-    "UpstreamUnclear": Advice(
-        lazy_gettext("Gemini Business gave no answer, and no reason."), _DOCTOR
-    ),
+    "UpstreamUnclear": _NO_REASON,
+    "AnswerEmpty": _NO_REASON,
     "UpstreamError": Advice(lazy_gettext("Gemini Business failed at a question."), _DOCTOR),
 }
 

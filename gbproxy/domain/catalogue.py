@@ -28,6 +28,8 @@ _FOREIGN_MEDIA = (
     (re.compile(r"veo-"), "gemini-veo"),
 )
 _FOREIGN = re.compile(r"gpt-|o1|o3|o4|claude-|chatgpt-|codex-")
+# Aliases that may be ids upstream one day, as some with `-image` behind them are.
+_VERSIONED = re.compile(r"gemini-\d")
 # What may be the name of a model that is newer than this catalogue: the upstream is asked.
 _GUESS = re.compile(r"gemini-[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -39,26 +41,28 @@ IMAGES = "gemini-imagen"
 
 _FLASH, _FLASH_LITE, _PRO = "gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview"
 
+_NANO_BANANAS = ("nano-banana", "nano-banana-2", "nano-banana-pro")
+
 
 def _model(id_: str, successor: str | None = None, *aliases: str) -> Model:
     return Model(id_, {WIDGET: id_}, aliases=aliases, successor=successor)
 
 
 BUILT_IN: tuple[Model, ...] = (
-    Model(AUTOMATIC, {WIDGET: None}, aliases=("gemini-business",)),
+    Model(AUTOMATIC, {WIDGET: None}, aliases=("gemini-business", "business-gemini", "auto")),
     _model(_FLASH, None, "gemini-flash-latest"),
-    _model(_PRO, None, "gemini-pro-latest"),
+    _model(_PRO, None, "gemini-pro-latest", "gemini-3.1-pro"),
     _model("gemini-3.7-flash", _FLASH),
     _model("gemini-3.6-flash", _FLASH),
     _model("gemini-3.5-flash", _FLASH),
     _model(_FLASH_LITE, _FLASH, "gemini-flash-lite-latest"),
-    _model("gemini-3-flash-preview", _FLASH),
-    _model("gemini-3-pro-preview", _PRO),
+    _model("gemini-3-flash-preview", _FLASH, "gemini-3-flash"),
+    _model("gemini-3-pro-preview", _PRO, "gemini-3-pro"),
     _model("gemini-2.5-pro", _PRO),
     _model("gemini-2.5-flash", _FLASH),
     _model("gemini-2.5-flash-lite", _FLASH_LITE),
     # The upstream's own choice, with one tool.
-    Model(IMAGES, {WIDGET: None}, ("imageGenerationSpec",), "images", ("nano-banana",)),
+    Model(IMAGES, {WIDGET: None}, ("imageGenerationSpec",), "images", _NANO_BANANAS),
     Model("gemini-veo", {WIDGET: None}, ("videoGenerationSpec",), "videos"),
 )
 
@@ -77,9 +81,20 @@ class Catalogue:
     def __init__(self, default: str = AUTOMATIC, configured: Collection[Model] = ()) -> None:
         """`configured`: in place of the built-in models of the same id, or beside them."""
         self._models: dict[str, Model] = {model.id: model for model in (*BUILT_IN, *configured)}
-        self._names: Mapping[str, Model] = {
-            **{alias: model for model in self._models.values() for alias in model.aliases},
+        built_in = {alias: model.id for model in BUILT_IN for alias in model.aliases}
+        chosen = {
+            **{
+                alias: model
+                for model in configured
+                for alias in model.aliases
+                if built_in.get(alias) != model.id
+            },
             **self._models,
+        }
+        self._assumed = built_in.keys() - chosen.keys()
+        self._names: Mapping[str, Model] = {
+            **{alias: self._models[built_in[alias]] for alias in self._assumed},
+            **chosen,
         }
         self._default = self._names[default]
 
@@ -91,9 +106,13 @@ class Catalogue:
     def all(self) -> tuple[Model, ...]:
         return tuple(self._models.values())
 
-    def find(self, name: str) -> Model | None:
-        """The model of an id or alias."""
-        return self._names.get(name.removeprefix("models/"))
+    def find(self, name: str, listed: Lookup = lambda name: None) -> Model | None:
+        """The model of an id or alias, or else of `listed`, whose ids go before built-in aliases:
+        an account has those.
+        """
+        id_ = name.removeprefix("models/")
+        found = self._names.get(id_)
+        return found if found is not None and id_ not in self._assumed else listed(name) or found
 
     def get(self, name: str) -> Model:
         """The model of an id or alias. Raises ModelNotFound."""
@@ -111,7 +130,7 @@ class Catalogue:
         """
         if not name:
             return self._default
-        found = self.find(name) or listed(name) or self.with_suffix(name, listed)
+        found = self.find(name, listed) or self.with_suffix(name, listed)
         if found is not None:
             return found
         for pattern, id_ in _FOREIGN_MEDIA:
@@ -133,8 +152,11 @@ class Catalogue:
         lacks the tool that the suffix wants.
         """
         stem, tool = _split(name)
-        model = (self.find(stem) or listed(stem)) if tool else None
+        model = self.find(stem, listed) if tool else None
         if tool is None or model is None:
+            return None
+        is_upstreams = tool == "imageGenerationSpec" and _VERSIONED.match(stem)
+        if is_upstreams and stem in self._assumed:
             return None
         if tool not in model.tools:
             raise no_such(name)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 OCTET_STREAM = "application/octet-stream"
 PLAIN_TEXT = "text/plain"
 ZIP = "application/zip"
+_MP4 = "video/mp4"
 _OOXML = "application/vnd.openxmlformats-officedocument"
 WORD = f"{_OOXML}.wordprocessingml.document"
 EXCEL = f"{_OOXML}.spreadsheetml.sheet"
@@ -46,7 +47,7 @@ audio/aac aac
 audio/aiff aiff aif
 audio/amr amr
 audio/midi mid midi
-video/mp4 mp4 m4v
+{_MP4} mp4 m4v
 video/webm webm
 video/quicktime mov
 video/x-matroska mkv
@@ -143,6 +144,13 @@ def normalized(label: str) -> str:
 def is_textual(kind: str) -> bool:
     """True if files of this type are texts."""
     return _TEXTS.fullmatch(kind) is not None
+
+
+def plainer(kind: str) -> str:
+    """A type that says less of such a file and is taken more often; "" if there is none."""
+    if is_textual(kind):
+        return PLAIN_TEXT if kind != PLAIN_TEXT else ""
+    return _MP4 if kind.startswith("video/") and kind != _MP4 else ""
 
 
 def by_extension(name: str) -> str:

@@ -123,6 +123,7 @@ def _wrong_names_in_models(
     settings: Settings, found: Mapping[str, Variable], known_models: Collection[str]
 ) -> Iterator[str]:
     ids = {model.id for model in settings.models}
+    built_in = {model.id for model in BUILT_IN}.intersection(known_models)
     names = {*known_models, *(name for model in settings.models for name in model.names)}
     for position, model in enumerate(settings.models):
         where = f"{found['models'].name}[{position}]"
@@ -130,8 +131,7 @@ def _wrong_names_in_models(
             if named is not None and known_models and named not in names:
                 yield f"{where}.{field_name}: is no model of the catalogue"
         for alias in model.aliases or ():
-            # "gemini-business" is an alias in the built-in catalogue.
-            if alias in set(known_models) - ids - {model.id, "gemini-business"}:
+            if alias in built_in - ids:  # a built-in alias may be given to another
                 yield f"{where}.aliases: {alias} is a model of the catalogue itself"
 
 

@@ -22,6 +22,7 @@ from gbproxy.errors import (
     AccountRestricted,
     AccountStalled,
     AccountSuspected,
+    AnswerEmpty,
     AnswerTooLarge,
     ConfigRefused,
     ContextLengthExceeded,
@@ -70,11 +71,18 @@ TABLE: list[tuple[str, GatewayError, Retry, AccountState]] = [
     ("a sign-in that takes long", AccountStalled("slow"), Retry.OTHER_ACCOUNT, "cooling"),
     ("no connection in time", UpstreamUnreachable("no connection"), Retry.OTHER_ACCOUNT, "ready"),
     ("504", UpstreamGaveUp("out of time"), Retry.OTHER_ACCOUNT, "ready"),
-    ("FAILED, or nothing at all", UpstreamUnclear("empty"), Retry.OTHER_THEN_FAIL, "ready"),
+    ("FAILED", UpstreamUnclear("failed"), Retry.OTHER_THEN_FAIL, "ready"),
+    ("nothing at all", AnswerEmpty("empty"), Retry.OTHER_THEN_FAIL, "ready"),
     ("a failure of no known kind", UpstreamError("hm"), Retry.OTHER_THEN_FAIL, "ready"),
     ("a fresh session is gone", SessionGone("gone"), Retry.OTHER_THEN_FAIL, "ready"),
 ]
-PASSING = {UpstreamBroken, UpstreamProtocolError, UpstreamUnreachable, UpstreamGaveUp}
+PASSING = {
+    AnswerEmpty,
+    UpstreamBroken,
+    UpstreamProtocolError,
+    UpstreamUnreachable,
+    UpstreamGaveUp,
+}
 
 
 @pytest.mark.parametrize(

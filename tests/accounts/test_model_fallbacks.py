@@ -110,11 +110,87 @@ def test_an_empty_answer_is_tried_again_only_if_a_tool_is_known_to_be_off_by_now
     assert attempts.model.tools == without(IMAGE)
 
 
-def test_a_malformed_question_is_told_at_once() -> None:
-    attempts = request(pool(A, B))
+def test_a_refusal_that_names_nothing_leads_behind_the_last_model_to_one_without_tools() -> None:
+    support = ModelSupport()
+    attempts = request(pool(A, B), FLASH, support)
 
-    with attempts.lease(), pytest.raises(RequestRefused):
-        attempts.failed(refused())
+    with attempts.lease():
+        asked = []
+        for _ in range(2):
+            step = attempts.failed(refused())
+            asked.append((step, attempts.model.id, attempts.model.tools))
+        attempts.answered()
+
+    assert asked == [
+        (Next.SAME, AUTO.id, AUTO.tools),
+        (Next.SAME, AUTO.id, ("toolRegistry",)),
+    ]
+    # The tools were at fault, so the model was not.
+    assert support.tools_off(A) == {IMAGE, WEB, "videoGenerationSpec"}
+    assert not support.refuses(A, FLASH.name_at(WIDGET))
+
+
+@pytest.mark.parametrize("kind", [SessionDenied, UpstreamUnclear])
+def test_a_denial_that_names_the_model_leads_to_its_successor_before_tools_are_suspected(
+    kind: type[GatewayError],
+) -> None:
+    support = ModelSupport()
+    attempts = request(pool(A), FLASH, support)
+
+    with attempts.lease():
+        step = attempts.failed(refused("model", kind=kind))
+        asked = attempts.model
+        attempts.answered()
+
+    assert (step, asked) == (Next.SAME, AUTO)
+    assert support.refuses(A, FLASH.name_at(WIDGET))
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        (SessionDenied, [Next.SAME, Next.SAME, Next.OTHER]),  # the second without tools
+        (UpstreamUnclear, [Next.SAME, Next.OTHER]),
+    ],
+)
+def test_a_denial_behind_the_last_model_goes_to_another_account(
+    kind: type[GatewayError], steps: list[Next]
+) -> None:
+    attempts = request(pool(A, B), FLASH)
+
+    with attempts.lease():
+        taken = [attempts.failed(refused("model", kind=kind)) for _ in steps]
+
+    assert taken == steps
+
+
+def test_a_question_that_is_refused_without_tools_too_gets_the_first_refusal() -> None:
+    support = ModelSupport()
+    attempts = request(pool(A, B), support=support)
+    first = refused()
+
+    with attempts.lease():
+        assert attempts.failed(first) is Next.SAME
+        with pytest.raises(RequestRefused) as caught:
+            attempts.failed(refused())
+
+    assert caught.value is first
+    assert support.tools_off(A) == frozenset()
+
+
+def test_a_refusal_that_names_something_else_or_comes_where_all_tools_are_on_is_told_at_once() -> (
+    None
+):
+    support = ModelSupport()
+    support.note_capabilities(
+        A, AccountCapabilities(tools_on=frozenset({IMAGE, WEB, "videoGenerationSpec"}))
+    )
+    for attempts, error in (
+        (request(pool(A, B)), refused("model")),
+        (request(pool(A, B), support=support), refused()),
+    ):
+        with attempts.lease(), pytest.raises(RequestRefused):
+            attempts.failed(error)
 
 
 def test_an_account_whose_tool_is_off_is_not_leased_to_who_needs_it() -> None:
@@ -210,6 +286,14 @@ def test_without_a_configuration_the_catalogue_is_listed() -> None:
 
 def test_what_a_configuration_adds_is_listed_behind_the_catalogue() -> None:
     assert ids(offering((A, SOME))) == [*BUILT_IN_IDS, "gemini-4-neon"]
+
+
+def test_an_id_that_is_an_alias_here_is_listed_where_an_account_has_it() -> None:
+    known = replace(SOME, listed=("gemini-3.1-pro",))
+
+    assert "gemini-3.1-pro" in ids(offering((A, known)))
+    assert offering((A, known)).get("gemini-3.1-pro").id == "gemini-3.1-pro"
+    assert offering().get("gemini-3.1-pro").id == "gemini-3.1-pro-preview"
 
 
 def test_where_all_accounts_are_known_only_what_they_have_is_listed() -> None:

@@ -244,5 +244,6 @@ def test_every_request_comes_to_an_end_within_its_limit(
 
     assert caught.value.status in (400, 429, 502, 503, 504)
     assert len(set(tried)) <= min(limit, count)
-    assert len(tried) <= 2 * len(set(tried)) + 1  # a fresh session on each, and one once more
+    # a fresh session on each, one once more, and one without the tools that may be off
+    assert len(tried) <= 2 * len(set(tried)) + 2
     assert in_flight(given) == 0

@@ -196,7 +196,7 @@ def test_script_in_what_is_stored_or_sent_by_the_upstream_does_not_run(
 
     for _ in visit_all(operator, {"account": account, "key": key}):
         assert operator.page.locator("img[src=x]").count() == 0
-    upstream.script(*http_error(400, "INVALID_ARGUMENT", HOSTILE))
+    upstream.script(*http_error(400, "INVALID_ARGUMENT", HOSTILE), times=2)
     operator.open("/admin/playground").get_by_label("Message", exact=True).fill(HOSTILE)
     operator.page.get_by_role("button", name="Send").click()
     expect(operator.page.locator("#problem .notice")).to_be_visible()
@@ -269,8 +269,9 @@ def test_screenshots(
     page.set_viewport_size({"width": 1280, "height": 880})
     for question in ("Why is the sky blue?", "And at dusk?", "What is 6 * 7?"):
         assert gateway.ask(question).status == 200
-    upstream.script(*http_error(400, "INVALID_ARGUMENT", "no"))
+    upstream.script(*http_error(400, "INVALID_ARGUMENT", "no"), times=2)
     assert gateway.ask("What it refuses").status == 400
+    upstream.clear_scripts()
     operator.open("/admin/requests")
     expect(page.locator("tbody tr")).to_have_count(4)  # they are written by then
     for each in visit_all(operator, ids):

@@ -28,7 +28,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str, bool]] = [
     ({"getoxsrf": "garbage"}, "sign in", "protocol", False),
     ({"getoxsrf": "refreshcookies_dead"}, "sign in", "cookies", False),
     ({"getoxsrf": "refreshcookies_elsewhere"}, "sign in", "renewal", True),
-    ({"getoxsrf": "refreshcookies", "refresh_hops": 6}, "sign in", "renewal", False),
+    ({"getoxsrf": "refreshcookies", "refresh_hops": 11}, "sign in", "renewal", False),
     ({"getoxsrf": "refreshcookies", "refresh_chain": "elsewhere"}, "sign in", "renewal", False),
     ({"getoxsrf": "refreshcookies", "refresh_chain": "http"}, "sign in", "renewal", False),
     ({"getoxsrf": "refreshcookies", "refresh_chain": "loop"}, "sign in", "renewal", False),

@@ -416,7 +416,7 @@ def test_upstream_failures_have_their_classes(
     claude: anthropic.Anthropic, upstream: SharedUpstream, script: Any,
     kind: type[anthropic.APIStatusError], status: int, type_: str, stream: bool,
 ) -> None:  # fmt: skip
-    upstream.script(*script, times=2)
+    upstream.script(*script, times=3)
 
     with pytest.raises(kind) as raised:
         ask(claude, stream=stream)

@@ -409,7 +409,7 @@ def test_upstream_failures_have_their_classes(
     newest: genai.Client, upstream: SharedUpstream, script: Any, kind: type[errors.APIError],
     code: int, status: str, stream: bool,
 ) -> None:  # fmt: skip
-    upstream.script(*script, times=2)
+    upstream.script(*script, times=3)
 
     def ask() -> object:
         if stream:

@@ -352,7 +352,7 @@ def test_upstream_failures_have_their_classes(
     client: openai.OpenAI, upstream: SharedUpstream, script: Any, kind: type[openai.APIStatusError], status: int,
     code: str, stream: bool,
 ) -> None:  # fmt: skip
-    upstream.script(*script, times=2)
+    upstream.script(*script, times=3)
 
     with pytest.raises(kind) as raised:
         client.chat.completions.create(model=USED, messages=ASKED, stream=stream)

@@ -47,11 +47,18 @@ def test_the_built_in_catalogue_is_the_documented_one() -> None:
         "gemini-veo",
     ]
     aliases = {
+        "auto",
+        "business-gemini",
+        "gemini-3-flash",
+        "gemini-3-pro",
+        "gemini-3.1-pro",
         "gemini-business",
         "gemini-flash-latest",
         "gemini-flash-lite-latest",
         "gemini-pro-latest",
         "nano-banana",
+        "nano-banana-2",
+        "nano-banana-pro",
     }
     assert built_in_names() == {*ids, *aliases}
 
@@ -86,8 +93,39 @@ def test_names_of_models_that_make_media(name: str, id_: str, quota: str, tool: 
     assert model.makes_media
 
 
-def test_an_alias_is_its_model() -> None:
-    assert catalogue().resolve("gemini-business").id == "gemini-auto"
+@pytest.mark.parametrize(
+    ("alias", "id_"),
+    [
+        ("gemini-business", "gemini-auto"),
+        ("business-gemini", "gemini-auto"),
+        ("auto", "gemini-auto"),
+        ("gemini-3.1-pro", "gemini-3.1-pro-preview"),
+        ("gemini-3-flash", "gemini-3-flash-preview"),
+        ("gemini-3-pro", "gemini-3-pro-preview"),
+        ("nano-banana-2", "gemini-imagen"),
+        ("nano-banana-pro", "gemini-imagen"),
+    ],
+)
+def test_an_alias_is_its_model(alias: str, id_: str) -> None:
+    assert catalogue().resolve(alias).id == id_
+
+
+@pytest.mark.parametrize("alias", ["auto", "nano-banana-2", "gemini-3-pro"])
+def test_a_built_in_alias_may_be_given_to_another_model(alias: str) -> None:
+    for id_ in ("mine", "gemini-auto", "gemini-veo"):
+        assert catalogue({"id": id_, "aliases": [alias]}).resolve(alias).id == id_
+
+
+def test_an_id_that_an_account_lists_goes_before_a_built_in_alias_and_behind_a_configured_one() -> (
+    None
+):
+    there = Model("gemini-3.1-pro", {WIDGET: "gemini-3.1-pro"})
+    listed = {there.id: there}.get
+    mine = catalogue({"id": "mine", "aliases": [there.id]})
+
+    assert catalogue().resolve("gemini-3.1-pro", listed) is there
+    assert catalogue().resolve("gemini-3.1-pro-search", listed).id == there.id
+    assert mine.resolve("gemini-3.1-pro", listed).id == "mine"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +212,9 @@ SEARCH, IMAGE = ("webGroundingSpec",), ("imageGenerationSpec",)
             IMAGE,
             "images",
         ),
+        ("gemini-3-pro-image", "gemini-3-pro-image", "gemini-3-pro-image", IMAGE, "images"),
+        ("gemini-3-pro-search", "gemini-3-pro-preview", "gemini-3-pro-preview", SEARCH, "text"),
+        ("auto-image", "gemini-auto", None, IMAGE, "images"),
         ("gpt-4o-search-preview", "gemini-auto", None, SEARCH, "text"),
         ("gpt-4o-mini-search-preview-2025-03-11", "gemini-auto", None, SEARCH, "text"),
         ("gpt-5-search-api", "gemini-auto", None, SEARCH, "text"),

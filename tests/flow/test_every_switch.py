@@ -163,7 +163,7 @@ TOGETHER: list[dict[str, Any]] = [
     {"getoxsrf": "refreshcookies", "refresh_hops": 3},
     {
         "getoxsrf": "refreshcookies",
-        "refresh_hops": 5,
+        "refresh_hops": 10,
         "host_c_oses": "required",
         "refreshcookies_answer": "page",
     },
@@ -320,7 +320,7 @@ def test_what_cannot_be_answered_is_told(switches: dict[str, Any], code: str, wo
 @pytest.mark.parametrize(
     "chain",
     [
-        {"refresh_hops": 6},
+        {"refresh_hops": 11},
         {"refresh_chain": "elsewhere"},
         {"refresh_chain": "http"},
         {"refresh_chain": "loop"},

@@ -54,7 +54,7 @@ def test_a_session_is_deleted_after_what_was_no_whole_answer(
 
     gateway.ask(stream=stream)
 
-    (session,) = used_sessions(upstream)
+    session, *_ = used_sessions(upstream)
     assert upstream.wait_for(lambda: session.deleted)
     assert deletions_of(upstream).count(session.short_name) == 1
 

@@ -176,7 +176,7 @@ def test_a_request_that_is_refused_as_malformed_learns_why_and_nobody_else_does(
     front: Front,
 ) -> None:
     front.renew()
-    front.upstream.script(*marked(400, "INVALID_ARGUMENT"))
+    front.upstream.script(*marked(400, "INVALID_ARGUMENT"), times=2)
 
     reply = front.gateway.ask()
 

@@ -112,6 +112,21 @@ def test_successors_are_followed_to_the_upstreams_own_choice(
     assert reply.headers["x-gbproxy-attempts"] == "4"
 
 
+@pytest.mark.parametrize("refusal", ["403", "precondition"])
+def test_a_model_that_is_denied_by_name_is_answered_by_its_successor(
+    gateway: Served, upstream: SharedUpstream, refusal: str
+) -> None:
+    upstream.set(unknown_model=refusal)
+
+    replies = [gateway.ask(model="gemini-2.5-flash") for _ in range(2)]
+
+    assert [reply.model for reply in replies] == ["gemini-3.8-flash"] * 2
+    sent = models(upstream)
+    if refusal == "403":  # of a prewarmed session too, that may be what is meant
+        assert sent.pop(0) == "gemini-2.5-flash"
+    assert sent == ["gemini-2.5-flash", "gemini-3.8-flash", "gemini-3.8-flash"]
+
+
 def test_an_unknown_name_that_is_taken_is_used_from_then_on(
     gateway: Served, upstream: SharedUpstream
 ) -> None:
@@ -147,14 +162,15 @@ def test_names_of_other_vendors_get_the_default(
 def test_a_request_that_is_malformed_for_every_model_is_told_so_and_harms_none(
     gateway: Served, upstream: SharedUpstream
 ) -> None:
-    upstream.script(*http_error(400, "INVALID_ARGUMENT", "Nobody understands this."), times=2)
+    upstream.script(*http_error(400, "INVALID_ARGUMENT", "Nobody understands this."), times=3)
 
     refused = gateway.ask(model="gemini-3.8-flash")
     upstream.clear_scripts()
     reply = gateway.ask(model="gemini-3.8-flash")
 
     assert (refused.status, refused.error["message"]) == (400, "Nobody understands this.")
-    assert models(upstream) == ["gemini-3.8-flash", None, "gemini-3.8-flash"]
+    # the last without the tools that may be off
+    assert models(upstream) == ["gemini-3.8-flash", None, None, "gemini-3.8-flash"]
     assert reply.model == "gemini-3.8-flash"
 
 
@@ -190,10 +206,11 @@ def test_a_tool_that_is_refused_by_name_is_left_out_and_not_asked_for_again(
     )
 
 
+@pytest.mark.parametrize("refusal", ["403", "400_nameless"])
 def test_a_refusal_that_names_nothing_is_tried_once_without_what_can_be_off(
-    gateway: Served, upstream: SharedUpstream
+    gateway: Served, upstream: SharedUpstream, refusal: str
 ) -> None:
-    upstream.set(tools_off=("image",), tools_off_answer="403")
+    upstream.set(tools_off=("image",), tools_off_answer=refusal)
 
     replies = [gateway.ask() for _ in range(2)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gbproxy.domain.catalogue import built_in_names
 from gbproxy.settings import SettingsError, load
 from tests.support.environments import KNOWN, models, problem_of, problems_of
 
@@ -54,6 +55,12 @@ def test_a_name_in_models_that_could_never_work_is_a_mistake(
         load(models(entry), KNOWN)
 
     assert caught.value.problems == [problem]
+
+
+def test_a_built_in_alias_may_be_given_to_another_model() -> None:
+    loaded = load(models({"id": "mine", "aliases": ["auto", "gemini-3.1-pro"]}), built_in_names())
+
+    assert loaded.models[0].aliases == ("auto", "gemini-3.1-pro")
 
 
 def test_fallbacks_that_lead_in_a_circle_are_a_mistake_of_each() -> None:

@@ -126,6 +126,8 @@ def _tool_off(wanted: JsonObject, switches: WidgetSwitches) -> Script | None:
         return (Final(), End()) if off else None
     if switches.tools_off_answer == "403":
         raise permission_denied()
+    if switches.tools_off_answer == "400_nameless":
+        raise invalid(INVALID)
     raise invalid(f"Invalid value at 'stream_assist_request.tools_spec': {off[0]} is not enabled.")
 
 
@@ -140,6 +142,11 @@ def _refuse_model(model_id: str, how: str) -> None:
         raise invalid(f"Invalid value at 'assist_generation_config.model_id': {model_id!r}.")
     if how == "404":
         raise RefusedError(404, "NOT_FOUND", f"Model {model_id} was not found.")
+    if how == "403":
+        raise RefusedError(403, "PERMISSION_DENIED", f"Model {model_id} is not enabled.")
+    if how == "precondition":
+        message = f"The model_id {model_id} is no longer available."
+        raise RefusedError(400, "FAILED_PRECONDITION", message)
 
 
 def _query_text(query: Any) -> str:

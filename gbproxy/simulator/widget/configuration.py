@@ -69,7 +69,10 @@ def answer(body: bytes, account: Account, switches: WidgetSwitches) -> Script:
                 switches,
             )
         case _:
-            return _wrapped(_configuration(account, switches), switches)
+            configuration = _configuration(account, switches)
+            if switches.widget_config_view == "wanted" and "modelInfoView" not in wanted:
+                configuration["uiSettings"] = {}
+            return _wrapped(configuration, switches)
 
 
 def is_served(model_id: str, switches: WidgetSwitches) -> bool:

@@ -33,6 +33,10 @@ _READABLE = re.compile(
     r"image/(png|jpeg|webp|gif|bmp|tiff|svg\+xml|heic|heif|avif)|application/(pdf|json|xml|rtf|msword)"
     r"|application/vnd\.(openxmlformats|ms-|oasis).*|text/.*|audio/(?!x-wav).*|video/.*"
 )
+_BY_ALL_READ = re.compile(
+    r"image/(png|jpeg|webp)|application/(pdf|json|msword|vnd\..*)"
+    r"|text/(plain|markdown|csv|tab-separated-values)|audio/(mpeg|wav)|video/mp4"
+)
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _ORIGIN_FILTER = re.compile(r'\s*file_origin_type\s*=\s*"?(\w+)"?\s*')
 
@@ -52,7 +56,8 @@ def upload(
         mime_type, content = mime_type or "text/html", b"fetched by the server"
     else:
         content = _contents(wanted)
-    if not isinstance(mime_type, str) or not _READABLE.fullmatch(mime_type):
+    readable = _READABLE if switches.upload_types == "many" else _BY_ALL_READ
+    if not isinstance(mime_type, str) or not readable.fullmatch(mime_type):
         raise invalid(f"Unsupported file type: {mime_type}")
     if len(content) > switches.max_file_mb * _MB * (4 if mime_type == "audio/mpeg" else 1):
         if switches.file_too_large == "413":

@@ -140,7 +140,11 @@ class ControlVerbs:
         return files.upload(self._sessions, session, wanted, switches)
 
     def _list_files(self, wanted: JsonObject, account: Account, switches: WidgetSwitches) -> Script:
-        session = self._sessions.find(wanted.get("name"), account.csesidx)
+        name, taken = wanted.get("name"), switches.list_session_name
+        if taken == "id":
+            session = self._sessions.find_by_id(name, account.csesidx)
+        else:
+            session = self._sessions.find(name, account.csesidx, project_required=taken == "full")
         return files.listing(session, str(wanted.get("filter", "")), switches)
 
 

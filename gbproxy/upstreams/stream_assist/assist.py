@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gbproxy.domain.events import ChatEvent, Done, FileOutput, Refusal, TextDelta, ThoughtDelta
-from gbproxy.errors import AnswerTooLarge, TokenRefused, UpstreamProtocolError, UpstreamUnclear
+from gbproxy.errors import (
+    AnswerEmpty,
+    AnswerTooLarge,
+    TokenRefused,
+    UpstreamProtocolError,
+    UpstreamUnclear,
+)
 from gbproxy.upstreams.decoding.objects import as_mapping, as_text
 from gbproxy.upstreams.stream_assist import google_errors
 from gbproxy.upstreams.stream_assist.answer_text import AnswerText, normalized
@@ -106,7 +112,8 @@ class AssistReader:
             raise self._unclear(
                 "the model thought, but gave no answer"
                 if thought
-                else "the upstream sent an empty answer"
+                else "the upstream sent an empty answer",
+                AnswerEmpty,
             )
         return [Done("stop")]
 
@@ -134,11 +141,11 @@ class AssistReader:
         self._connectors.read(response)
         return [] if self.complete else self._answer(as_mapping(response.get("answer")))
 
-    def _unclear(self, outcome: str) -> UpstreamUnclear:
+    def _unclear(
+        self, outcome: str, kind: type[UpstreamUnclear] = UpstreamUnclear
+    ) -> UpstreamUnclear:
         """The error of an answer without content, with possible causes that the answer names."""
-        return UpstreamUnclear(
-            "; ".join([outcome, *self._policy.doubts(), *self._connectors.doubts()])
-        )
+        return kind("; ".join([outcome, *self._policy.doubts(), *self._connectors.doubts()]))
 
     def _answer(self, answer: Mapping[str, Any]) -> list[ChatEvent]:
         state = answer.get("state")

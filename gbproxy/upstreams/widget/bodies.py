@@ -80,12 +80,18 @@ def call(account: Account, request: Mapping[str, object], settings: WidgetSettin
     return encode_bytes(envelope)
 
 
-def configuration(account: Account, settings: WidgetSettings) -> bytes:
-    """The body of `lookupWidgetConfig`, which has no envelope."""
-    body = _merged(
-        {"widgetConfigId": credential_of(account).config_id}, _meant_for({}, settings.body)
-    )
-    return encode_bytes(body)
+def configuration(account: Account, settings: WidgetSettings, *, names_view: bool = False) -> bytes:
+    """The body of `lookupWidgetConfig`, which has no envelope; `names_view`: with the fields that
+    newer callers send.
+    """
+    body: dict[str, object] = {"widgetConfigId": credential_of(account).config_id}
+    if names_view:
+        body["languageCode"] = settings.language_code
+        region = settings.language_code.rpartition("-")[2]
+        if len(region) == 2 and region.isupper():
+            body["regionCode"] = region
+        body["modelInfoView"] = "END_USER_WEB"
+    return encode_bytes(_merged(body, _meant_for({}, settings.body)))
 
 
 def _text(request: UpstreamRequest) -> str:

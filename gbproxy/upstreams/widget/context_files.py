@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from gbproxy.domain import base64_pieces
+from gbproxy.domain import base64_pieces, media_type_names
 from gbproxy.domain.account import Account
 from gbproxy.domain.attachment import Attachment
 from gbproxy.errors import (
@@ -79,6 +80,19 @@ def file_id(answer: Mapping[str, Any]) -> str:
     return found
 
 
+def relabelled(error: GatewayError, attachment: Attachment) -> Attachment | None:
+    """The file under a plainer type, where this error of its upload refuses the type that it has;
+    None where there is nothing to try.
+    """
+    if not isinstance(error, RequestRefused) or _is_filtered(error):
+        return None
+    kind = media_type_names.plainer(attachment.media_type)
+    if not kind or not _UNSUPPORTED_TYPE.search(error.message):
+        return None
+    name = media_type_names.file_name(attachment.name, kind)
+    return replace(attachment, name=name, media_type=kind)
+
+
 def blamed(error: GatewayError, attachment: Attachment) -> GatewayError:
     """The error of a refused upload, put down to the file where the upstream says so."""
     place = attachment.place
@@ -86,7 +100,7 @@ def blamed(error: GatewayError, attachment: Attachment) -> GatewayError:
         return _too_large(place)
     if not isinstance(error, RequestRefused):
         return error
-    if error.said is not None and _FILTER_REASON in error.said.reasons:
+    if _is_filtered(error):
         why = "the upstream's content filter refuses this file"
     elif _UNSUPPORTED_TYPE.search(error.message):
         why = f"the upstream takes no files of the type {attachment.media_type}"
@@ -95,6 +109,10 @@ def blamed(error: GatewayError, attachment: Attachment) -> GatewayError:
     else:
         why = "the upstream refuses this file"
     return BadRequest(f"{place}: {why}", param=place)
+
+
+def _is_filtered(error: RequestRefused) -> bool:
+    return error.said is not None and _FILTER_REASON in error.said.reasons
 
 
 def _too_large(place: str) -> RequestTooLarge:

@@ -1,7 +1,6 @@
 """Files that the model made, fetched from their session.
 
-A download is named by the session's full path, which the list of its files tells; it has two forms
-of address, and may be redirected. Source: docs/upstream.md, download.
+A download has two forms of address, and may be redirected. Source: docs/upstream.md, download.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from gbproxy.domain.account import Account
@@ -19,42 +17,32 @@ from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
     RequestRefused,
+    SessionDenied,
     SessionGone,
     TokenRefused,
-    UpstreamBroken,
     UpstreamError,
     UpstreamProtocolError,
+    UpstreamUnclear,
 )
 from gbproxy.observability.meter import Meter, UpstreamCall
 from gbproxy.outbound import HttpClient, StreamedReply
 from gbproxy.upstreams.base import ByteRange, FileMetadata, OpenFile
-from gbproxy.upstreams.decoding.objects import as_list, as_mapping, as_text
 from gbproxy.upstreams.stream_assist import google_errors
-from gbproxy.upstreams.widget import download_request, file_body, session_names
+from gbproxy.upstreams.widget import download_request, file_body, verbs
 from gbproxy.upstreams.widget.auth import WidgetAuth
 from gbproxy.upstreams.widget.endpoints import EndpointMap, Endpoints
+from gbproxy.upstreams.widget.file_places import Call, FilePlaces, Place
 from gbproxy.upstreams.widget.tokens import TokenRetry
 
-LIST = "widgetListSessionFileMetadata"
 _MOST_REDIRECTS = 5
-_MOST_KNOWN = 1024
 _ANSWERS = (
     HTTPStatus.OK,
     HTTPStatus.PARTIAL_CONTENT,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
 )
 _REDIRECTS = (301, 302, 303, 307, 308)
-
-T = TypeVar("T")
-Call = Callable[[Account, str, Mapping[str, object]], Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a file is: the full name of its session; and what the list says of it."""
-
-    session: str
-    metadata: FileMetadata
+_MISSING = (SessionGone, RequestRefused)
+_DENIED = (TokenRefused, SessionDenied, UpstreamUnclear)  # maybe under this form alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +67,28 @@ class Downloads:
         self._client = client
         self._auth = auth
         self._endpoints = endpoints
-        self._call = call
         self._meter = meter
-        # Films are fetched in many ranges: each would list the session's files again.
-        self._places: dict[tuple[str, str, str], _Place] = {}
+        self._places = FilePlaces(call)
         self._forms: tuple[str, ...] = ("/download", "")  # the one that was there last comes first
 
     def metadata(self, account: Account, session: str, file_id: str) -> FileMetadata:
-        return self._place(account, session, file_id).metadata
+        return self._places.find(account, session, file_id).metadata
+
+    def note_name(self, account: Account, session: str) -> None:
+        """Keep what an answer has told of the session's full name."""
+        self._places.note_name(account, session)
 
     def open(self, account: Account, session: str, file_id: str, wanted: ByteRange) -> OpenFile:
         """A refused token is replaced once."""
-        place = self._place(account, session, file_id)
+        place = self._places.find(account, session, file_id)
         tokens = TokenRetry(self._auth, account)
         while True:
             try:
                 with UpstreamCall(self._meter, download_request.VERB):
                     opened = self._opened(account, place, file_id, wanted, tokens.next())
                 # The next range is counted in what the file really is.
-                self._places[account.account_key, session, file_id] = replace(
-                    place, metadata=opened.metadata
-                )
+                counted = replace(place, metadata=opened.metadata)
+                self._places.keep(account, session, file_id, counted)
                 return opened
             except TokenRefused as error:
                 if not tokens.discard_refused():
@@ -107,35 +96,8 @@ class Downloads:
                         f"{error.message} for a file, also a fresh one"
                     ) from error
 
-    def _place(self, account: Account, session: str, file_id: str) -> _Place:
-        key = (account.account_key, session, file_id)
-        known = self._places.get(key)
-        if known is None:
-            known = self._looked_up(account, session, file_id)
-            if len(self._places) >= _MOST_KNOWN:
-                self._places.clear()
-            self._places[key] = known
-        return known
-
-    def _looked_up(self, account: Account, session: str, file_id: str) -> _Place:
-        """Without a filter: what a made file's origin is called has changed before."""
-        name = session_names.short(session)
-        request = {"listSessionFileMetadataRequest": {"name": name}}
-        answer = _asked_twice(lambda: self._call(account, LIST, request))
-        listed = as_mapping(answer.get("listSessionFileMetadataResponse")) or answer
-        files = [as_mapping(each) for each in as_list(listed.get("fileMetadata"))]
-        found = next((each for each in files if each.get("fileId") == file_id), {})
-        names = (as_text(each.get("session")) for each in (found, *files))
-        full = next(filter(session_names.is_full, (*names, session)), "")
-        if not full:
-            raise SessionGone("the upstream does not know the file (any more)")
-        metadata = FileMetadata(
-            as_text(found.get("name")), as_text(found.get("mimeType")), _size(found)
-        )
-        return _Place(full, metadata)
-
     def _opened(
-        self, account: Account, place: _Place, file_id: str, wanted: ByteRange, bearer: str
+        self, account: Account, place: Place, file_id: str, wanted: ByteRange, bearer: str
     ) -> OpenFile:
         endpoints = self._endpoints.of(account)
         headers = download_request.headers_of(endpoints, bearer)
@@ -158,22 +120,27 @@ class Downloads:
             raise
 
     def _get(
-        self, endpoints: Endpoints, place: _Place, file_id: str, headers: Mapping[str, str]
+        self, endpoints: Endpoints, place: Place, file_id: str, headers: Mapping[str, str]
     ) -> _Started:
-        """The download by the first form of address that leads to the file."""
+        """The download by the first form of address that leads to the file. Where none does, what
+        is more than a missing file is raised.
+        """
         forms = self._forms
-        missing: GatewayError | None = None
+        refusals: list[GatewayError] = []
         for form in forms:
             url = download_request.url_of(endpoints, form, place.session, file_id)
             try:
                 started = self._followed(endpoints, url, headers)
-            except (SessionGone, RequestRefused) as error:
-                missing = missing or error
+            except (*_MISSING, *_DENIED) as error:
+                refusals.append(error)
                 continue
             if form != forms[0]:
                 self._forms = (form, *(each for each in forms if each != form))
             return started
-        raise SessionGone("the upstream does not have the file (any more)") from missing
+        for refusal in refusals:
+            if isinstance(refusal, _DENIED):
+                raise refusal
+        raise SessionGone("the upstream does not have the file (any more)") from refusals[0]
 
     def _followed(self, endpoints: Endpoints, url: str, headers: Mapping[str, str]) -> _Started:
         """The answer to a GET, behind all redirects; the bearer goes to the first host alone, and
@@ -184,7 +151,7 @@ class Downloads:
         sent, is_first_host = headers, True
         for _ in range(_MOST_REDIRECTS + 1):
             with ExitStack() as stack:
-                reply = _asked_twice(
+                reply = verbs.asked_twice(
                     partial(self._begun, stack, url, sent, urlsplit(url).hostname not in own_hosts)
                 )
                 if reply.status in _ANSWERS:
@@ -204,16 +171,6 @@ class Downloads:
         return stack.enter_context(self._client.stream("GET", url, headers, is_public=is_public))
 
 
-def _asked_twice(ask: Callable[[], T]) -> T:
-    """Ask once more where the connection broke, as an idle one may at any moment: nothing is done
-    twice by that.
-    """
-    try:
-        return ask()
-    except UpstreamBroken:
-        return ask()
-
-
 def _refused(reply: StreamedReply, *, is_first_host: bool) -> GatewayError:
     error = google_errors.from_reply(reply.status, reply.headers, reply.read_body())
     if is_first_host or isinstance(error, SessionGone):
@@ -222,7 +179,7 @@ def _refused(reply: StreamedReply, *, is_first_host: bool) -> GatewayError:
     return UpstreamError(f"the host of a file answered with status {reply.status}")
 
 
-def _of_part(started: _Started, place: _Place, wanted: ByteRange) -> OpenFile | None:
+def _of_part(started: _Started, place: Place, wanted: ByteRange) -> OpenFile | None:
     """The file from a 206 that has the wanted bytes; None from anything else."""
     reply = started.reply
     part = file_body.partial_start(reply.headers)
@@ -238,7 +195,7 @@ def _of_part(started: _Started, place: _Place, wanted: ByteRange) -> OpenFile | 
     return OpenFile(metadata, pieces, b"", started.close)
 
 
-def _of_whole(started: _Started, place: _Place, wanted: ByteRange) -> OpenFile:
+def _of_whole(started: _Started, place: Place, wanted: ByteRange) -> OpenFile:
     """The wanted bytes of a file that comes from its beginning."""
     reply = started.reply
     if reply.status != HTTPStatus.OK:
@@ -256,8 +213,3 @@ def _corrected(listed: FileMetadata, headers: Mapping[str, str], size: int | Non
     """What the list says, which is completed by what came with the file."""
     named = listed.media_type or file_body.media_type(headers)
     return replace(listed, media_type=named, size=size)
-
-
-def _size(file: Mapping[str, Any]) -> int | None:
-    text = str(file.get("byteSize", ""))
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None

@@ -54,6 +54,12 @@ def read(answer: Mapping[str, Any]) -> AccountCapabilities:
     )
 
 
+def is_bare(known: AccountCapabilities) -> bool:
+    """True for a configuration that names neither models nor features."""
+    features = (known.tools_on | known.tools_off).intersection(_DISABLING.values())
+    return not (known.listed or known.disabled or known.automatic or features)
+
+
 def _unwrapped(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     candidates = (answer, *map(as_mapping, answer.values()))
     return next(

@@ -38,6 +38,18 @@ def short(session: str) -> str:
     return session[max(0, session.find("collections/")) :]
 
 
+def id_of(session: str) -> str:
+    """The last part of a name: digits, where the upstream has made the session."""
+    return session.rpartition("/")[2]
+
+
+def location(session: str) -> str:
+    """The project and location that a full name begins with, up to its short form; of other names
+    "".
+    """
+    return session.removesuffix(short(session)) if is_full(session) else ""
+
+
 def is_full(session: str) -> bool:
     """True for a name with its project, as downloads need it."""
     return bool(_FULL.fullmatch(session))
@@ -51,7 +63,7 @@ def blame_form(error: GatewayError, session: str, form: SessionForm) -> GatewayE
     """
     if form == "create":
         return error
-    id_ = sent_as(session).rpartition("/")[2]
+    id_ = id_of(sent_as(session))
     names_it = isinstance(error, RequestRefused) and f"sessions/{id_}" in error.message
     if names_it or (isinstance(error, SessionGone) and session == UNNAMED):
         refusal = UpstreamError(

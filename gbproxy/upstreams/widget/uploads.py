@@ -38,9 +38,11 @@ class Uploads:
         self._failed_renewals = failed_renewals
 
     def add(self, account: Account, session: str, attachment: Attachment) -> str:
-        """Put a file into a session; returns its id. A refused token is replaced once. Raises
-        AccountSuspected where the refusal may be the account's fault or the file's.
+        """Put a file into a session; returns its id. A refused token is replaced once, a refused
+        type by a plainer one. Raises AccountSuspected where the refusal may be the account's fault
+        or the file's.
         """
+        sent = attachment
         body = FileBody(account, session, attachment, self._settings)
         endpoints = self._endpoints.of(account)
         tokens, asked = TokenRetry(self._auth, account), 0
@@ -52,6 +54,10 @@ class Uploads:
                 if not self._failed_renewals.may_ask_again(tokens, asked):
                     raise _not_asked(suspected(error)) from error
             except GatewayError as error:
+                plainer = context_files.relabelled(error, sent)
+                if plainer is not None:
+                    sent, body = plainer, FileBody(account, session, plainer, self._settings)
+                    continue
                 blamed = _not_asked(context_files.blamed(error, attachment))
                 if blamed is error:
                     raise

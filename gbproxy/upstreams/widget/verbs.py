@@ -5,14 +5,22 @@ Source: docs/upstream.md, calls, errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from gbproxy.errors import ConfigRefused, SessionDenied, UpstreamError, UpstreamProtocolError
+from gbproxy.errors import (
+    ConfigRefused,
+    SessionDenied,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamProtocolError,
+)
 from gbproxy.outbound import Reply
 from gbproxy.upstreams.decoding.objects import decode_body
 from gbproxy.upstreams.stream_assist import google_errors
 from gbproxy.upstreams.stream_assist.wording import ErrorContext
+
+T = TypeVar("T")
 
 _WITHOUT_SESSION = ("widgetCreateSession", "widgetListSessions", "lookupWidgetConfig")
 _WORDS = {
@@ -40,6 +48,16 @@ def answered(verb: str, reply: Reply) -> Mapping[str, Any]:
         if reply.status != 200:
             raise google_errors.from_reply(reply.status, reply.headers, reply.body, denied=denied)
         return _object(reply, denied)
+
+
+def asked_twice(ask: Callable[[], T]) -> T:
+    """Ask once more where the connection broke, as an idle one may at any moment: for calls that do
+    nothing twice.
+    """
+    try:
+        return ask()
+    except UpstreamBroken:
+        return ask()
 
 
 def _object(reply: Reply, denied: type[UpstreamError]) -> Mapping[str, Any]:

@@ -153,10 +153,22 @@ class Widget:
 
     def account_capabilities(self, account: Account) -> AccountCapabilities:
         # One try, with the token that requests use: a refusal of this call says nothing about it.
-        body = bodies.configuration(account, self._settings)
         bearer = self._auth.token(account).bearer
-        endpoints = self._endpoints.of(account)
-        return live_configuration.read(self._post(endpoints, bearer, "lookupWidgetConfig", body))
+        known = self._configuration(account, bearer)
+        if not live_configuration.is_bare(known):
+            return known
+        try:
+            fuller = self._configuration(account, bearer, names_view=True)
+        except UpstreamError:
+            return known
+        return known if live_configuration.is_bare(fuller) else fuller
+
+    def _configuration(
+        self, account: Account, bearer: str, *, names_view: bool = False
+    ) -> AccountCapabilities:
+        body = bodies.configuration(account, self._settings, names_view=names_view)
+        answer = self._post(self._endpoints.of(account), bearer, "lookupWidgetConfig", body)
+        return live_configuration.read(answer)
 
     def sign_in_ahead(self, account: Account, older_than_s: float) -> bool:
         return self._auth.refresh_ahead(account, older_than_s)
@@ -166,8 +178,9 @@ class Widget:
             self._client.prewarm(url)
 
     def delete_session(self, account: Account, session: str) -> None:
+        name = session_names.short(session)
         try:
-            self._call(account, "widgetDeleteSession", {"deleteSessionRequest": {"name": session}})
+            self._call(account, "widgetDeleteSession", {"deleteSessionRequest": {"name": name}})
         # the body of a 200 has no meaning here, so it may be anything
         except (SessionGone, UpstreamProtocolError):
             return
@@ -220,6 +233,7 @@ class Widget:
                             if not answer.ended:
                                 yield FLUSH
                     finally:
+                        self._downloads.note_name(account, answer.session)
                         if not is_named:
                             _warn_of_unnamed_session(account)
                 return

@@ -86,6 +86,16 @@ def test_the_configuration_may_not_be_had(
     assert client.ask("2+2").status_code == 200
 
 
+def test_the_configuration_may_have_models_only_for_who_names_a_view(
+    upstream: Simulator, client: Client
+) -> None:
+    upstream.set(widget_config_view="wanted")
+
+    assert client.configuration().json()["uiSettings"] == {}
+    fuller = client.configuration(modelInfoView="END_USER_WEB").json()
+    assert "modelConfigInfo" in fuller["uiSettings"]
+
+
 def test_the_configuration_may_be_of_other_types_and_under_a_name(
     upstream: Simulator, client: Client
 ) -> None:
@@ -117,7 +127,7 @@ def test_a_retired_model_is_refused_like_an_unknown_one(
 
 
 @pytest.mark.parametrize("tool", SPECS)
-@pytest.mark.parametrize("answer", ["400", "403", "silence"])
+@pytest.mark.parametrize("answer", ["400", "400_nameless", "403", "silence"])
 def test_a_tool_that_is_off_is_refused_or_met_with_silence(
     upstream: Simulator, client: Client, tool: str, answer: str
 ) -> None:
@@ -127,7 +137,7 @@ def test_a_tool_that_is_off_is_refused_or_met_with_silence(
     asked = client.ask("2+2")
     without = client.ask("2+2", toolsSpec=rest)
 
-    assert asked.status_code == (200 if answer == "silence" else int(answer))
+    assert asked.status_code == (200 if answer == "silence" else int(answer[:3]))
     if answer == "silence":
         assert text_of(asked.json()) == ""
     assert text_of(without.json()) == "2+2 = **4**"

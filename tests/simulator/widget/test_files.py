@@ -74,6 +74,18 @@ def test_an_unreadable_type_is_refused_by_name(client: Client) -> None:
     assert error["status"] == "INVALID_ARGUMENT"
 
 
+@pytest.mark.parametrize(("types", "status"), [("many", 200), ("few", 400)])
+def test_the_types_that_are_taken_follow_their_switch(
+    upstream: Simulator, client: Client, types: str, status: int
+) -> None:
+    upstream.set(upload_types=types)
+    request = {"name": client.create_session(), "mimeType": "text/yaml", "fileContents": "eA=="}
+
+    assert client.call("widgetAddContextFile", request).status_code == status
+    request["mimeType"] = "text/plain"
+    assert client.call("widgetAddContextFile", request).status_code == 200
+
+
 @pytest.mark.parametrize("encoded", ["", "no base64!", None])
 def test_contents_that_are_not_base64_are_refused(client: Client, encoded: object) -> None:
     request = {"name": client.create_session(), "mimeType": "text/plain", "fileContents": encoded}

@@ -73,7 +73,10 @@ def test_a_greeting_is_skipped_unless_assistance_is_asked_for(client: Client) ->
     assert states_of(client.ask("Hello!").json())[-1] == "SUCCEEDED"
 
 
-@pytest.mark.parametrize(("switch", "status"), [("400", 400), ("404", 404), ("silent", 200)])
+@pytest.mark.parametrize(
+    ("switch", "status"),
+    [("400", 400), ("404", 404), ("403", 403), ("precondition", 400), ("silent", 200)],
+)
 def test_an_unknown_model_follows_its_switch(
     upstream: Simulator, client: Client, switch: str, status: int
 ) -> None:

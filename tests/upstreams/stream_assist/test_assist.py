@@ -23,6 +23,7 @@ from gbproxy.domain.events import (
     ThoughtDelta,
 )
 from gbproxy.errors import (
+    AnswerEmpty,
     GatewayError,
     QuotaExhausted,
     TokenRefused,
@@ -420,7 +421,7 @@ def test_several_headlines_and_the_white_space_between_them_are_hidden() -> None
 def test_headlines_alone_are_no_answer() -> None:
     error = failure_of(says("**Assessing the Request**"), says("\n"), ends())
 
-    assert type(error) is UpstreamUnclear
+    assert type(error) is AnswerEmpty
     assert "thought" in error.message
 
 
@@ -440,7 +441,7 @@ def test_white_space_between_thoughts_and_text_is_not_part_of_the_answer() -> No
 def test_white_space_alone_is_no_answer() -> None:
     error = failure_of(says(" \n"), ends())
 
-    assert type(error) is UpstreamUnclear
+    assert type(error) is AnswerEmpty
     assert "empty" in error.message
 
 
@@ -518,7 +519,7 @@ def test_suggestions_alone_are_no_answer() -> None:
         ends(),
     )
 
-    assert type(error) is UpstreamUnclear
+    assert type(error) is AnswerEmpty
 
 
 def test_generated_images_and_attachments_are_files_wherever_they_stand() -> None:
@@ -1032,7 +1033,7 @@ def test_thoughts_without_an_answer_are_an_error_that_says_so(end: list[Element]
 
     error = failure_of(thought, *end)
 
-    assert type(error) is UpstreamUnclear
+    assert type(error) is AnswerEmpty
     assert "thought" in error.message
 
 
@@ -1042,7 +1043,7 @@ def test_thoughts_without_an_answer_are_an_error_that_says_so(end: list[Element]
 def test_nothing_at_all_is_an_error(elements: list[Element]) -> None:
     error = failure_of(*elements)
 
-    assert type(error) is UpstreamUnclear
+    assert type(error) is AnswerEmpty
     assert "empty" in error.message
 
 
@@ -1052,7 +1053,7 @@ def test_a_token_in_place_of_an_answer_is_a_refused_token() -> None:
 
 
 def test_a_token_before_an_empty_answer_is_an_empty_answer() -> None:
-    assert type(failure_of({"uToken": "u"}, ends())) is UpstreamUnclear
+    assert type(failure_of({"uToken": "u"}, ends())) is AnswerEmpty
 
 
 @pytest.mark.parametrize(

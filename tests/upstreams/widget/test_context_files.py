@@ -249,6 +249,47 @@ def test_an_unsupported_type_is_400_and_names_part_and_type(
     assert says in error.message
 
 
+@pytest.mark.parametrize(
+    ("content", "label", "name", "sent_as"),
+    [
+        (b"print(1)\n", "text/x-python", "a.py", ("a.py", "text/plain")),
+        (b"a: 1\n", "application/yaml", "", ("file.yaml", "text/plain")),
+        (b"<svg/>", "image/svg+xml", "a.svg", ("a.svg", "text/plain")),
+        (b"\x00\x00\x00\x14ftypqt  ", "", "a.mov", ("a.mp4", "video/mp4")),
+    ],
+)
+def test_a_type_that_is_refused_goes_up_under_a_plainer_one(
+    upstream: Simulator,
+    account: Account,
+    content: bytes,
+    label: str,
+    name: str,
+    sent_as: tuple[str, str],
+) -> None:
+    upstream.set(upload_types="few")
+    file = a_file(content, label, name=name)
+
+    client = widget(upstream)
+    client.add_file(account, client.open_session(account, for_files=True), file)
+
+    sent = [call.body["addContextFileRequest"] for call in upstream.calls(VERB)]
+    assert [each["mimeType"] for each in sent] == [file.media_type, sent_as[1]]
+    assert sent[1]["fileName"] == sent_as[0]
+    assert base64.b64decode(sent[1]["fileContents"]) == content
+
+
+def test_a_type_that_is_refused_under_its_plainer_name_too_is_told_by_its_own(
+    upstream: Simulator, account: Account
+) -> None:
+    refusal = http_error(400, "INVALID_ARGUMENT", "Unsupported file type: x")
+    upstream.script(*refusal, path=VERB, times=2)
+
+    error = failure(widget(upstream), account, a_file(b"a: 1\n", "text/yaml", name="a.yaml"))
+
+    assert "takes no files of the type text/yaml" in error.message
+    assert len(upstream.calls(VERB)) == 2
+
+
 @pytest.mark.parametrize("form", ["400", "413"])
 def test_too_large_a_file_is_413(upstream: Simulator, account: Account, form: str) -> None:
     upstream.set(max_file_mb=1, file_too_large=form)

@@ -18,9 +18,11 @@ from gbproxy.domain.models import Model
 from gbproxy.errors import (
     CredentialRefused,
     GatewayError,
+    RequestRefused,
     SessionDenied,
     SessionGone,
     UpstreamError,
+    UpstreamUnclear,
 )
 from gbproxy.outbound import HttpClient, Timeouts
 from gbproxy.simulator import (
@@ -35,7 +37,7 @@ from gbproxy.simulator import (
     json_reply,
     video_reply,
 )
-from gbproxy.simulator.http.actions import redirect
+from gbproxy.simulator.http.actions import HttpScript, redirect
 from gbproxy.upstreams.base import ByteRange, FileMetadata, OpenFile, UpstreamRequest
 from gbproxy.upstreams.widget.endpoints import EndpointMap
 from gbproxy.upstreams.widget.widget import Widget
@@ -155,6 +157,40 @@ def test_the_address_that_led_to_a_file_is_asked_first_and_the_list_once(
     assert len(upstream.calls(LIST)) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (400, "INVALID_ARGUMENT"),
+        (401, "UNAUTHENTICATED"),
+        (403, "PERMISSION_DENIED"),
+        (404, "NOT_FOUND"),
+        (405, ""),
+    ],
+)
+def test_the_other_address_is_tried_whichever_way_one_is_refused(
+    upstream: Simulator, widget: Widget, account: Account, status: int, word: str
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    upstream.script(*http_error(status, word, "no"), path=DOWNLOAD)
+
+    for _ in range(2):
+        assert content_of(widget.open_file(account, session, file_id, WHOLE)) == PNG
+
+    forms = [call.path.partition("/v1alpha/")[0] for call in upstream.calls(DOWNLOAD)]
+    assert forms == ["/download", "", ""]
+    assert len(upstream.calls("getoxsrf")) == 1
+
+
+def test_a_denial_counts_more_than_a_missing_file(
+    upstream: Simulator, widget: Widget, account: Account
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    for status, word in ((404, "NOT_FOUND"), (403, "PERMISSION_DENIED")):
+        upstream.script(*http_error(status, word, "no"), path=DOWNLOAD)
+
+    assert type(failure(widget, account, session, file_id)) is SessionDenied
+
+
 def test_the_sessions_own_full_name_will_do_where_the_list_is_empty(
     upstream: Simulator, widget: Widget, account: Account
 ) -> None:
@@ -166,6 +202,67 @@ def test_the_sessions_own_full_name_will_do_where_the_list_is_empty(
 
     assert opened.metadata == FileMetadata("", "image/png", len(PNG))
     assert content_of(opened) == PNG
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        json_reply(200, {}),
+        http_error(400, "INVALID_ARGUMENT", "no"),
+        http_error(404, "NOT_FOUND", "no"),
+    ],
+    ids=["says nothing", "refused", "not found"],
+)
+def test_the_project_that_an_answer_has_told_will_do_where_the_list_does_not_name_it(
+    upstream: Simulator, widget: Widget, account: Account, listed: HttpScript
+) -> None:
+    upstream.set(session_info_name="full")
+    session, file_id = made(upstream, widget, account)
+    upstream.script(*listed, path=LIST, times=math.inf)
+
+    opened = widget.open_file(account, session, file_id, WHOLE)
+
+    assert session.startswith("collections/")
+    assert content_of(opened) == PNG
+
+
+def test_the_project_that_one_list_has_named_will_do_for_the_next(
+    upstream: Simulator, widget: Widget, account: Account
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    content_of(widget.open_file(account, session, file_id, WHOLE))
+    session, file_id = made(upstream, widget, account, PNG[:-1])
+    upstream.script(*json_reply(200, {}), path=LIST)
+
+    assert content_of(widget.open_file(account, session, file_id, WHOLE)) == PNG[:-1]
+
+
+@pytest.mark.parametrize("taken", ["id", "full"])
+def test_the_list_is_asked_by_each_name_of_the_session(
+    upstream: Simulator, widget: Widget, account: Account, taken: str
+) -> None:
+    upstream.set(list_session_name=taken, session_info_name="full")
+    session, file_id = made(upstream, widget, account)
+
+    metadata = widget.file_metadata(account, session, file_id)
+
+    assert metadata == FileMetadata("generated_1.png", "image/png", len(PNG))
+    id_ = session.rpartition("/")[2]
+    full = f"projects/{upstream.account.project_number}/locations/global/{session}"
+    asked = [call.body["listSessionFileMetadataRequest"]["name"] for call in upstream.calls(LIST)]
+    assert asked == [session, id_, full][: 2 if taken == "id" else 3]
+
+
+def test_a_list_that_is_refused_where_no_project_is_known_is_told_as_it_was_refused_first(
+    upstream: Simulator, widget: Widget, account: Account
+) -> None:
+    session, file_id = made(upstream, widget, account)
+    upstream.script(*http_error(400, "INVALID_ARGUMENT", "first"), path=LIST)
+    upstream.script(*http_error(404, "NOT_FOUND", "then"), path=LIST)
+
+    error = failure(widget, account, session, file_id)
+
+    assert (type(error), error.message) == (RequestRefused, "first")
 
 
 def test_a_redirect_is_followed_with_the_token_on_the_same_host(
@@ -273,7 +370,7 @@ def test_a_refused_token_is_replaced_once(
 ) -> None:
     session, file_id = made(upstream, widget, account)
     refused = http_error(401, "UNAUTHENTICATED", "no")
-    upstream.script(*refused, path=DOWNLOAD)
+    upstream.script(*refused, path=DOWNLOAD, times=2)  # by both addresses
 
     assert content_of(widget.open_file(account, session, file_id, WHOLE)) == PNG
 
@@ -287,6 +384,7 @@ def test_a_refused_token_is_replaced_once(
         (403, "PERMISSION_DENIED", SessionDenied),
         (404, "NOT_FOUND", SessionGone),
         (400, "INVALID_ARGUMENT", SessionGone),
+        (405, "", UpstreamUnclear),
     ],
 )
 def test_a_refusal_is_told_apart(

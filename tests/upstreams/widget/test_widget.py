@@ -26,10 +26,11 @@ from gbproxy.domain.events import (
     TextDelta,
     ThoughtDelta,
 )
-from gbproxy.domain.models import NOTHING_SAID, Model
+from gbproxy.domain.models import NOTHING_SAID, AccountCapabilities, Model
 from gbproxy.errors import (
     AccountRestricted,
     AccountSuspected,
+    AnswerEmpty,
     ConfigRefused,
     CredentialRefused,
     GatewayError,
@@ -380,6 +381,21 @@ def test_an_empty_prompt_goes_out_as_a_space(upstream: Simulator, account: Accou
 
 
 # Sessions
+
+
+def test_a_session_is_deleted_by_its_short_name(upstream: Simulator, account: Account) -> None:
+    upstream.set(session_name="full")
+    client = widget(upstream)
+    session = client.open_session(account)
+
+    client.delete_session(account, session)
+
+    [call] = upstream.calls("widgetDeleteSession")
+    assert (
+        session
+        == f"projects/{upstream.account.project_number}/locations/global/"
+        + (call.body["deleteSessionRequest"]["name"])
+    )
 
 
 def test_a_session_that_is_gone_already_counts_as_deleted(
@@ -880,8 +896,8 @@ def test_a_refusal_is_an_answer(upstream: Simulator, account: Account) -> None:
         (in_stream_error(), QuotaExhausted),
         (in_stream_error(texts=["Hel"], reason="LLM_OVERLOADED"), UpstreamOverloaded),
         (failed_precondition("Hel"), UpstreamUnclear),
-        (thoughts_only(), UpstreamUnclear),
-        (empty_array(), UpstreamUnclear),
+        (thoughts_only(), AnswerEmpty),
+        (empty_array(), AnswerEmpty),
         (empty_body(), UpstreamProtocolError),
         (json_reply(200, {"error": {"code": 429}}), QuotaExhausted),
         (json_reply(200, [{"error": {"code": 503}}]), UpstreamOverloaded),
@@ -1177,6 +1193,39 @@ def test_the_widget_reads_it(upstream: Simulator, account: Account) -> None:
     assert found.tools_off == {"imageGenerationSpec"}
     [call] = upstream.calls("lookupWidgetConfig")
     assert call.body == {"widgetConfigId": credential_of(account).config_id}
+
+
+@pytest.mark.parametrize(
+    ("language", "fields"),
+    [
+        ("en-US", {"languageCode": "en-US", "regionCode": "US"}),
+        ("de", {"languageCode": "de"}),
+        ("zh-Hans", {"languageCode": "zh-Hans"}),
+    ],
+)
+def test_a_configuration_without_models_is_asked_for_once_more_with_the_newer_fields(
+    upstream: Simulator, account: Account, language: str, fields: dict[str, str]
+) -> None:
+    upstream.set(widget_config_view="wanted", tools_off=("image",))
+
+    found = widget(upstream, language_code=language).account_capabilities(account)
+
+    assert found.listed == ("gemini-fast", *LIVING_MODELS)
+    assert found.tools_off == {"imageGenerationSpec"}
+    first, second = (call.body for call in upstream.calls("lookupWidgetConfig"))
+    assert second == {**first, **fields, "modelInfoView": "END_USER_WEB"}
+
+
+def test_what_the_first_configuration_says_holds_where_the_newer_fields_are_refused(
+    upstream: Simulator, account: Account
+) -> None:
+    bare = {"assistantSettings": {"webGroundingType": "WEB_GROUNDING_TYPE_DISABLED"}}
+    upstream.script(*json_reply(200, bare), path="lookupWidgetConfig")
+    upstream.script(*http_error(400, "INVALID_ARGUMENT", "no"), path="lookupWidgetConfig")
+
+    found = widget(upstream).account_capabilities(account)
+
+    assert found == AccountCapabilities(tools_off=frozenset({"webGroundingSpec"}))
 
 
 @pytest.mark.parametrize("value", ["absent", "403", "500", "html", "garbage"])

@@ -61,16 +61,16 @@ class CredentialSwitches(SwitchGroup):
     refresh_hops: int = switch(
         1,
         3,
-        5,
-        6,
+        10,
+        11,
         fact=(
             "how many redirects a renewal takes, getoxsrf's own not counted: 1 is refreshcookies"
             " alone; with more, the sign-in hosts come between, and the last is /auth/setocookie of"
             " the page's host, which alone renews __Host-C_OSES and must be reached; clients are to"
-            " follow five"
+            " follow ten"
         ),
         certainty="inferred",
-        breaks=(6,),
+        breaks=(11,),
         open_ended=True,
     )
     refresh_chain: str = switch(

@@ -127,6 +127,12 @@ class FileSwitches(SwitchGroup):
         ),
         certainty="one source",
     )
+    upload_types: str = switch(
+        "many",
+        "few",
+        fact="uploads of nearly any type are taken, or of a few that all callers send",
+        certainty="unknown",
+    )
     max_file_mb: int = switch(
         50,
         1,
@@ -144,6 +150,14 @@ class FileSwitches(SwitchGroup):
         "any",
         "short",
         fact="an upload takes the session's short name alone, or its full name too",
+        certainty="one source",
+    )
+    list_session_name: str = switch(
+        "any",
+        "id",
+        "full",
+        fact="a list of files takes the session's short and full name, its id alone, or its full"
+        " name alone",
         certainty="one source",
     )
     upload_delay_s: float = switch(

@@ -66,6 +66,8 @@ class QuestionSwitches(SwitchGroup):
     unknown_model: str = switch(
         "400",
         "404",
+        "403",
+        "precondition",
         "silent",
         fact="an unknown modelId is refused in one way or another, or served by the default model",
         certainty="unknown",
@@ -121,6 +123,13 @@ class ConfigurationSwitches(SwitchGroup):
         ),
         certainty="unknown",
     )
+    widget_config_view: str = switch(
+        "optional",
+        "wanted",
+        fact="a configuration that is asked for without `modelInfoView` has models and features, or"
+        " neither",
+        certainty="unknown",
+    )
     widget_config_wrapper: str = switch(
         "none",
         "widgetConfig",
@@ -140,9 +149,11 @@ class ConfigurationSwitches(SwitchGroup):
     )
     tools_off_answer: str = switch(
         "400",
+        "400_nameless",
         "403",
         "silence",
-        fact="a question that asks for a tool that is off: refused, or answered with nothing",
+        fact="a question that asks for a tool that is off: refused, with or without naming it, or"
+        " answered with nothing",
         certainty="unknown",
     )
 

@@ -26,7 +26,7 @@ TOLERANCE_S = 5.0  # by which a token may seem to come from the future
 
 _ADVICE = (
     "Sign in to {page} again and renew SECURE_C_SES, HOST_C_OSES, CSESIDX and CONFIG_ID of this"
-    " account"
+    " account; if that does not help, set USER_AGENT to that browser's"
 )
 
 

@@ -25,7 +25,7 @@ from gbproxy.upstreams.widget.auth import cookies
 from gbproxy.upstreams.widget.credential import EDITIONS
 from gbproxy.upstreams.widget.endpoints import Endpoints
 
-MAX_HOPS = 5
+MAX_HOPS = 10
 _SIGN_IN_HOST = "accounts.google.com"
 # What every reader of addresses reads alike: others may take `https://a.example\\.google/` for
 # a.example.
@@ -69,11 +69,7 @@ class Renewal:
     def is_wanted(self, reply: Reply) -> bool:
         """True if this answer of getoxsrf leads to refreshcookies, at a host that may be asked."""
         target = _target(self._url, reply)
-        return (
-            target is not None
-            and self._hosts.trust(target)
-            and "refreshcookies" in urlsplit(target).path
-        )
+        return target is not None and self._hosts.trust(target) and "refreshcookies" in target
 
     def follow(self, reply: Reply) -> None:
         """Go on from this answer of getoxsrf. Raises what asking raises."""

@@ -580,14 +580,14 @@ def test_a_refusal_names_the_page_of_the_account_s_edition() -> None:
         auth(FakeHttpClient(reply(401))).token(with_values(ACCOUNT, edition="enterprise"))
 
 
-def test_who_is_sent_on_and_on_is_refused_after_five_hops() -> None:
+def test_who_is_sent_on_and_on_is_refused_after_ten_hops() -> None:
     client = FakeHttpClient(reply(302, location=REFRESH))
 
     with pytest.raises(CredentialRefused) as caught:
         auth(client).token(ACCOUNT)
 
-    assert client.urls == [KEY_URL, *([f"{BASE}{REFRESH}"] * 5), KEY_URL]
-    assert "led on after 5 hops" in caught.value.message
+    assert client.urls == [KEY_URL, *([f"{BASE}{REFRESH}"] * 10), KEY_URL]
+    assert "led on after 10 hops" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -629,8 +629,6 @@ def test_the_page_and_the_hosts_of_its_sign_in_are_followed_over_https(location:
         "//evil.invalid/refreshcookies",
         "ftp://accounts.google.com/refreshcookies",
         "javascript:refreshcookies",
-        "/login?continue=/auth/refreshcookies",
-        "https://accounts.google.com/login?next=refreshcookies",
         "https://[refreshcookies",
         "https://accounts.google.com:99999/refreshcookies",
         "https://accounts.google.com:x/refreshcookies",
@@ -644,6 +642,33 @@ def test_no_other_redirect_is_followed_and_the_cookies_stay_here(location: str) 
         auth(client).token(ACCOUNT)
 
     assert len(client.urls) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/login?continue=/auth/refreshcookies", []),  # that is the page again
+        (
+            "https://accounts.google.com/login?next=refreshcookies",
+            ["https://accounts.google.com/login?next=refreshcookies"],
+        ),
+    ],
+)
+def test_a_sign_in_that_names_refreshcookies_is_looked_at_and_the_cookies_stay_here(
+    location: str, asked: list[str]
+) -> None:
+    client = FakeHttpClient(
+        reply(302, location=location), *[reply(200)] * len(asked), reply(302, location="/login")
+    )
+
+    with pytest.raises(CredentialRefused):
+        auth(client).token(ACCOUNT)
+
+    assert client.urls == [KEY_URL, *asked, KEY_URL]
+    shown = zip(client.urls, client.headers, strict=True)
+    assert [headers.get("Cookie", "") for url, headers in shown if url in asked] == [""] * len(
+        asked
+    )
 
 
 # Refused
@@ -691,6 +716,7 @@ def test_a_refused_credential_is_refused_at_once_and_says_what_to_do(
     assert words in caught.value.message
     assert "Sign in to business.gemini.google again" in caught.value.message
     assert "SECURE_C_SES" in caught.value.message
+    assert "USER_AGENT" in caught.value.message
     assert len(client.urls) == 1
 
 

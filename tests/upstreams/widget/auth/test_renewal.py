@@ -123,7 +123,7 @@ def test_back_on_the_page_the_way_ends(end: str) -> None:
     assert client.urls == [KEY, f"{BASE}/auth/refreshcookies", KEY]
 
 
-def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
+def test_ten_hops_are_followed_and_an_eleventh_is_not() -> None:
     def hops(count: int) -> FakeHttpClient:
         return FakeHttpClient(
             to(AUTH),
@@ -133,15 +133,38 @@ def test_five_hops_are_followed_and_a_sixth_is_not() -> None:
             key_reply(),
         )
 
-    five = hops(5)
-    auth(five).token(ACCOUNT)
+    ten = hops(10)
+    auth(ten).token(ACCOUNT)
 
-    assert five.urls[-2:] == [SET, KEY]
-    assert "__Host-C_OSES=COS.new" in cookies_of(five)[-1]
-    six = FakeHttpClient(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(4)], to(SET), LOGIN)
+    assert ten.urls[-2:] == [SET, KEY]
+    assert "__Host-C_OSES=COS.new" in cookies_of(ten)[-1]
+    eleven = FakeHttpClient(to(AUTH), *[to(f"{SIGN_IN}?{n}") for n in range(9)], to(SET), LOGIN)
     with pytest.raises(CredentialRefused):
-        auth(six).token(ACCOUNT)
-    assert SET not in six.urls
+        auth(eleven).token(ACCOUNT)
+    assert SET not in eleven.urls
+
+
+@pytest.mark.parametrize(
+    "first", [f"{SIGN_IN}?continue={AUTH}", f"{BASE}/auth/renew?to=refreshcookies"]
+)
+def test_a_renewal_may_begin_at_any_address_that_names_refreshcookies(first: str) -> None:
+    client = FakeHttpClient(to(first), to(SET, SESSION), to(KEY, SECOND), key_reply())
+
+    auth(client).token(ACCOUNT)
+
+    assert client.urls == [KEY, first, SET, KEY]
+
+
+@pytest.mark.parametrize(
+    "first", ["https://evil.invalid/refreshcookies", f"https://evil.invalid/?to={AUTH}", SIGN_IN]
+)
+def test_no_renewal_begins_elsewhere(first: str) -> None:
+    client = FakeHttpClient(to(first))
+
+    with pytest.raises(CredentialRefused):
+        auth(client).token(ACCOUNT)
+
+    assert client.urls == [KEY]
 
 
 @pytest.mark.parametrize("fault", [reply(503), reply(429)], ids=["503", "429"])
@@ -283,7 +306,7 @@ def by_name(upstream: Simulator) -> WidgetAuth:
 
 
 @pytest.mark.parametrize("edition", ["business", "enterprise"])
-@pytest.mark.parametrize("hops", [1, 2, 3, 5])
+@pytest.mark.parametrize("hops", [1, 2, 3, 10])
 def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(
     hops: int, edition: Any
 ) -> None:
@@ -312,7 +335,7 @@ def test_by_the_upstream_s_own_names_the_key_is_bought_after_the_last_hop(
 @pytest.mark.parametrize(
     "chain",
     [
-        {"refresh_hops": 6},
+        {"refresh_hops": 11},
         {"refresh_chain": "elsewhere"},
         {"refresh_chain": "http"},
         {"refresh_chain": "loop"},
@@ -327,7 +350,7 @@ def test_by_name_a_chain_that_leads_astray_is_refused(chain: dict[str, Any]) -> 
             by_name(upstream).token(simulated_account(upstream))
 
         assert "The renewal of its cookies did not end" in caught.value.message
-        assert len(upstream.requests) <= 7
+        assert len(upstream.requests) <= 12
 
 
 def test_by_name_further_cookies_open_the_way_to_the_renewal(
