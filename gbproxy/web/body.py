@@ -16,7 +16,7 @@ import gevent
 from flask import request
 from werkzeug.exceptions import ClientDisconnected
 
-from gbproxy.domain import jsontext
+from gbproxy.domain import json_limit, jsontext
 from gbproxy.domain.slices import Work
 from gbproxy.errors import (
     BadRequest,
@@ -103,8 +103,8 @@ def cut_off() -> BadRequest:
 
 def _check_values(data: bytes, work: Work) -> None:
     try:
-        jsontext.refuse_too_many_values(data, MOST_VALUES, work.rest)
-    except jsontext.TooManyValues as error:
+        json_limit.refuse_too_many_values(data, MOST_VALUES, work.rest)
+    except json_limit.TooManyValues as error:
         where = f"{error.place}: the body" if error.place else "the body"
         raise BadRequest(
             f"{where} holds more than {MOST_VALUES} values", param=error.place or None
