@@ -38,6 +38,7 @@ from gbproxy.simulator import (
 )
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
+from gbproxy.storage.session_statements import PREWARMED
 from tests.support.chats import (
     NAMES,
     STREAM,
@@ -528,13 +529,19 @@ class Casualty:
         return gateway.ask("Go on.", headers={"X-Conversation-Id": str(self.chat.conversation)})
 
 
-def casualty_of(gateway: Served, upstream: SharedUpstream, threads: ThreadPoolExecutor) -> Casualty:
+def casualty_of(
+    gateway: Served, upstream: SharedUpstream, url: str, threads: ThreadPoolExecutor
+) -> Casualty:
     chat = Chat(gateway)
     chat.say(topic())
     upstream.script(Text("Slowly "), Stall())
     threads.submit(chat.ask, [*chat.messages, user("Never answered")], stream=True)
     assert upstream.wait_for(lambda: upstream.open_streams == 1)
     assert has_prewarmed(upstream, workers=1)
+    # What was made upstream is cleared away once it is recorded, which comes a moment later.
+    recorded = select(tables.sessions.c.name).where(tables.sessions.c.state == PREWARMED)
+    with closing(Database(url)) as database:
+        until(lambda: len(database.fetch(recorded)) == len(prewarmed(upstream)))
     (running,) = used_sessions(upstream)
     return Casualty(
         upstream, gateway, chat, frozenset(s.short_name for s in [*prewarmed(upstream), running])
@@ -552,7 +559,7 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
     ):
         victim, _ = workers(gateway, 2)
         with only(gateway, victim):
-            casualty = casualty_of(gateway, upstream, threads)
+            casualty = casualty_of(gateway, upstream, url, threads)
         busy = casualty.continued_by_id(gateway)
 
         os.kill(victim, signal.SIGKILL)
@@ -579,7 +586,7 @@ def test_a_gateway_that_is_killed_leaves_nothing_claimed_and_nothing_upstream(
     with ExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(1))
         casualty = casualty_of(
-            stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, threads
+            stack.enter_context(killed_in_the_end(on(url, upstream))), upstream, url, threads
         )
         os.killpg(casualty.gateway.pid, signal.SIGKILL)
         killed_at = time.monotonic()
