@@ -23,9 +23,7 @@ test: $(VENV)/dev ## install what tests need, and run them, but for the slow one
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow'
 
 test-slow: $(VENV)/dev ## the tests that work for many seconds: mixtures, rushes, endurance
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow || { \
-		echo 'Once more, one at a time: what fails again is broken; what passes depends on the machine, and is to be mended.' >&2; \
-		$(BIN)/python -m pytest -m slow --last-failed --last-failed-no-failures=none; }
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 check: lint imports ## what must hold before a change lands: lint, types, import rules, tests
 	@$(MAKE) --no-print-directory -j2 types compiled
