@@ -196,7 +196,7 @@ class WorkLimit:
     Both methods raise BadRequest when a text holds more than any browser copies.
     """
 
-    def __init__(self, chars: int, *, words: int = 300_000) -> None:
+    def __init__(self, chars: int, *, words: int = 200_000) -> None:
         self._words = words
         self._chars = chars + chars // 2 + 100_000
 

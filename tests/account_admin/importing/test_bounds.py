@@ -134,15 +134,12 @@ CRAFTED = {
 def test_megabytes_made_to_be_slow_are_not(kind: str) -> None:
     begin, unit = CRAFTED[kind]
     text = begin + unit * (MANY // len(unit))
+    started = time.thread_time()
 
-    def taken_s() -> float:
-        started = time.thread_time()
-        error = refusal(lambda: list(tokenize(text, Hosts(), WorkLimit(len(text)))))
-        assert error is None or error.status == 400
-        return time.thread_time() - started
+    error = refusal(lambda: list(tokenize(text, Hosts(), WorkLimit(len(text)))))
 
-    # a busy machine is slow at times, and a slow text always
-    assert any(taken_s() < 1 for _ in range(3))
+    assert time.thread_time() - started < 1
+    assert error is None or error.status == 400
 
 
 @pytest.mark.parametrize("before", [*range(-8, 3), 1000])
