@@ -394,11 +394,13 @@ def test_transactions_that_wait_for_each_other_are_both_done(
     migrate(database, CIPHER)
     for name in ("one", "two"):
         database.change(ADD, fact(name))
-    both_have_theirs = threading.Barrier(2)
+    both_have_theirs, one_is_done = threading.Barrier(2), threading.Event()
     begun: list[str] = []
 
     def change(first: str, second: str) -> None:
         def both(connection: Connection) -> None:
+            if first in begun:  # else it may have a row before the other one has woken for it
+                assert one_is_done.wait(20)
             begun.append(first)
             for name in (first, second):
                 connection.execute(CHANGE, {"wanted": name, "by": first.encode()})
@@ -406,14 +408,14 @@ def test_transactions_that_wait_for_each_other_are_both_done(
                     both_have_theirs.wait(20)
 
         database.transact(both)
+        one_is_done.set()
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(change, ("one", "two"), ("two", "one")))
 
     values = {row.value for row in database.fetch(select(metadata_entries.c.value))}
     assert len(values & {b"one", b"two"}) == 1  # of the one that was done last
-    # One was ended at least; begun again, it may have a row before the other one has woken for it.
-    assert len(begun) >= 3
+    assert len(begun) == 3
     assert database.failures == 0
     assert database.is_up
 
