@@ -231,7 +231,7 @@ class Settings(BaseModel):
     status_lines: Annotated[tuple[str, ...], parsed_by(headlines)] = Field(
         STATUS_LINES,
         description="headlines, comma-separated, that count as thoughts when one arrives alone "
-        "before any answer text; case and surrounding `**` do not matter; `off`: none",
+        "before any answer text; case and surrounding `**` are ignored; `off`: none",
     )
     language_code: LanguageCode = Field("en-US", description="language sent upstream")
     time_zone: Annotated[str, parsed_by(validators.time_zone)] = Field(
