@@ -29,22 +29,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def _site() -> Iterator[tuple[SharedUpstream, Served]]:
+def _site() -> Iterator[tuple[SharedUpstream, Served, str]]:
+    """With the id of the account."""
     with SharedUpstream() as upstream, gateway_without_accounts(upstream) as gateway:
-        call(gateway, "POST", "/api/admin/accounts", pasted(upstream) | {"name": ACCOUNT_NAME})
-        yield upstream, gateway
+        anna = pasted(upstream) | {"name": ACCOUNT_NAME}
+        made = call(gateway, "POST", "/api/admin/accounts", anna)
+        yield upstream, gateway, made["id"]
 
 
 @pytest.fixture
-def upstream(_site: tuple[SharedUpstream, Served]) -> SharedUpstream:
+def upstream(_site: tuple[SharedUpstream, Served, str]) -> SharedUpstream:
     _site[0].reset()
     return _site[0]
 
 
 @pytest.fixture
-def gateway(_site: tuple[SharedUpstream, Served], upstream: SharedUpstream) -> Served:
-    """A gateway with one account, `anna`, which other tests use too."""
-    return _site[1]
+def gateway(_site: tuple[SharedUpstream, Served, str], upstream: SharedUpstream) -> Served:
+    """A gateway with one account, `anna`, which other tests use too, and which does not cool."""
+    _, shared, anna = _site
+    call(shared, "POST", f"/api/admin/accounts/{anna}/clear-cooldown")
+    return shared
 
 
 @pytest.fixture

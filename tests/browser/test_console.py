@@ -88,13 +88,13 @@ def test_what_the_gateway_cannot_do_is_told_on_the_page_that_stays(
     operator.context.route("**/admin/accounts/table*", lambda route: route.abort())
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#trouble")).to_contain_text("cannot be reached")
-    operator.errors.clear()  # the browser names each request that failed
 
     operator.context.unroute("**/admin/accounts/table*")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     expect(page.locator("#trouble")).to_be_empty()
     expect(page.locator("tr", has_text=ACCOUNT_NAME)).to_be_visible()
+    operator.expect_failed_requests()
 
 
 def test_what_one_fragment_cannot_do_stays_told_while_another_is_answered(
@@ -108,13 +108,13 @@ def test_what_one_fragment_cannot_do_stays_told_while_another_is_answered(
 
     with page.expect_response("**/admin/home/rest*"):
         page.evaluate("document.getElementById('rest').dispatchEvent(new Event('poll'))")
-    page.wait_for_function("!document.querySelector('#rest.htmx-request')")
+    expect(page.locator("#rest.htmx-request")).to_have_count(0)
 
     expect(page.locator("#trouble")).to_contain_text("cannot be reached")
     operator.context.unroute("**/admin/home/renew*")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#trouble")).to_be_empty()
-    operator.errors.clear()
+    operator.expect_failed_requests()
 
 
 def test_a_sign_out_elsewhere_leaves_what_is_being_pasted(visit: Visit, gateway: Served) -> None:
@@ -125,7 +125,7 @@ def test_a_sign_out_elsewhere_leaves_what_is_being_pasted(visit: Visit, gateway:
     page.get_by_text("Renew or add an account").click()
     page.get_by_label("What you copied").fill("half of it")
 
-    elsewhere.page.get_by_role("button", name="Sign out").click()
+    elsewhere.sign_out()
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     expect(page.get_by_role("alert")).to_contain_text("Your sign-in has ended.")
@@ -154,5 +154,5 @@ def test_the_box_opens_when_an_account_is_refused_while_the_page_is_open(
     box.locator("summary").click()
     with page.expect_response("**/admin/home/renew*"):
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_function("!document.querySelector('.htmx-request')")
+    expect(page.locator(".htmx-request")).to_have_count(0)
     expect(box).not_to_have_attribute("open", "")

@@ -176,7 +176,7 @@ def test_a_session_that_was_ended_elsewhere_is_told(
 ) -> None:
     elsewhere = visit(gateway)
     elsewhere.sign_in(ADMIN_KEY)
-    elsewhere.page.get_by_role("button", name="Sign out").click()
+    elsewhere.sign_out()
 
     ask(page, "Hello")
 

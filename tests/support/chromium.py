@@ -84,6 +84,10 @@ class Visitor:
         page.get_by_role("button", name=re.compile("Sign in|登录")).click()
         page.wait_for_url(re.compile(r"/admin(?!/sign-in)"))
 
+    def sign_out(self) -> None:
+        self.page.get_by_role("button", name="Sign out").click()
+        expect(self.page.get_by_text("You are signed out.")).to_be_visible()
+
     def narrow(self) -> None:
         """As wide as the narrowest phone."""
         self.page.set_viewport_size(_NARROW)  # type: ignore[arg-type]
@@ -130,9 +134,18 @@ class Visitor:
         assert reports, self.errors
         self.errors = [each for each in self.errors if each not in reports]
 
+    def expect_failed_requests(self) -> None:
+        """The browser has reported that it could not reach the gateway, and htmx too, as they
+        should; the reports are over.
+        """
+        unreached = ("net::ERR_FAILED", "htmx:error: Failed to fetch")
+        reports = [each for each in self.errors if any(words in each for words in unreached)]
+        assert reports, self.errors
+        self.errors = [each for each in self.errors if each not in reports]
+
     def check(self) -> None:
         """No page reported an error, and none asked another host than the gateway."""
-        assert self.errors == []
+        assert self.errors == [], self.errors
         assert self.hosts <= {urlsplit(self.url).netloc}
 
     def _note_host(self, url: str) -> None:
