@@ -77,12 +77,13 @@ class SignIn:
     def fetch_signing_key(self, given: Account) -> tuple[XsrfKey, float | None]:
         """A key, and the upstream's clock as it gave it (Unix seconds). Raises as `token`."""
         tried: list[Account] = []
+        strayed: list[Renewal] = []
         refusals: list[CredentialRefused] = []
         were_alone = credential_of(self._jar.current(given)).cookies is None
         for account in self._candidates(given):
             if account not in tried:
                 try:
-                    fetched = self._ask(given, account, tried)
+                    fetched = self._ask(given, account, tried, strayed)
                 except CredentialRefused as error:
                     refusals.append(error)
                 else:
@@ -103,18 +104,21 @@ class SignIn:
             yield with_values(given, cookies=further)
 
     def _ask(
-        self, given: Account, account: Account, tried: list[Account]
+        self, given: Account, account: Account, tried: list[Account], strayed: list[Renewal]
     ) -> tuple[XsrfKey, float | None]:
         tried.append(account)
         reply = self._get_key(account)
         renewal = Renewal(self._endpoints.of(given), account, partial(self._get_hop, account))
-        if not renewal.is_wanted(reply):
+        # Where one was led astray another would be, and what it sets would replace newer cookies.
+        if strayed or not renewal.is_wanted(reply):
             return self._accept_key(given, renewal, reply)
         renewed = self._renew(given, renewal, reply)
         tried.append(renewed)
         try:
             return self._accept_key(given, renewal, self._get_key(renewed))
         except CredentialRefused as error:
+            if renewal.fault is not None:
+                strayed.append(renewal)
             raise renewal.explained(error) from None
 
     def _renew(self, given: Account, renewal: Renewal, reply: Reply) -> Account:

@@ -188,6 +188,27 @@ def test_what_was_set_before_a_hop_failed_is_in_use() -> None:
     assert cookies_of(client)[-1] == "__Secure-C_SES=CSE.new; __Host-C_OSES=COS.old"
 
 
+def test_a_renewal_that_is_led_astray_costs_no_cookies_that_were_renewed_before() -> None:
+    astray = to("https://evil.invalid/", "__Secure-C_SES=CSE.newer; Path=/; Secure")
+    client = FakeHttpClient(
+        *(to(AUTH), to(SET, SESSION), to(KEY, SECOND), key_reply()),
+        *(to(f"{BASE}/auth/refreshcookies"), astray, LOGIN),
+        to(AUTH),  # the cookies as they were given, whose renewal would be led astray too
+        key_reply(),
+    )
+    now = Clock(0.0)
+    tokens = lone_auth(client, EndpointMap(), clock=Clock(NOW), monotonic=now)
+    tokens.token(ACCOUNT)
+    now.now = 250.0
+    with pytest.raises(CredentialRefused):
+        tokens.token(ACCOUNT)
+
+    tokens.token(ACCOUNT)
+
+    assert client.urls[-3:] == [KEY, KEY, KEY]
+    assert cookies_of(client)[-2:] == [OLD, NEW.replace("CSE.new", "CSE.newer")]
+
+
 def test_what_settings_send_along_as_a_cookie_goes_to_no_host_of_the_sign_in() -> None:
     client = FakeHttpClient(to(AUTH), to(SIGN_IN), to(KEY), key_reply())
 
