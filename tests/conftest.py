@@ -15,6 +15,7 @@ import openai
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gbproxy.observability import request_context
 from gbproxy.storage.migrate import create
 from tests.support.background import FragileDatabase
 from tests.support.clock import Clock
@@ -28,6 +29,12 @@ settings.load_profile("unhurried")
 # A command that a shell without job control puts into the background is started with Ctrl-C
 # ignored, and so would be the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _last_request_is_over() -> None:
+    """What another test has asked of an app in this thread, with its deadline, is of no concern."""
+    request_context.begin("-")
 
 
 @pytest.fixture
