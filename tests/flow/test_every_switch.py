@@ -37,7 +37,12 @@ BROKEN = ("eof", "500", "503")
 # gateway to answer takes the entry out: from then on the answer itself is asked for, under this
 # value alone and in every mixture.
 RESERVED: list[tuple[dict[str, Any], str, str]] = [
-    ({"tools_off": ("image",), "tools_off_answer": "silence"}, "upstream_error", "an empty answer"),
+    (
+        # whose configuration, read beside a slow request, would tell that the tool is off
+        {"widget_config": "absent", "tools_off": ("image",), "tools_off_answer": "silence"},
+        "upstream_error",
+        "an empty answer",
+    ),
     (
         {"max_prompt_chars": 3, "prompt_too_large": "reason"},
         "context_length_exceeded",
