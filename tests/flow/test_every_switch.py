@@ -397,9 +397,11 @@ def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_the
         assert_is_the_upstreams(reply)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def by_name() -> Iterator[SharedUpstream]:
-    """An upstream that is reached by its own names alone: it is the proxy on the way there."""
+    """An upstream that is reached by its own names alone: it is the proxy on the way there. It
+    hears nothing of the last calls of another test's gateway.
+    """
     with SharedUpstream(tls=True) as upstream:
         yield upstream
 
@@ -410,7 +412,6 @@ def by_name() -> Iterator[SharedUpstream]:
 def test_either_edition_answers_under_its_own_names(
     by_name: SharedUpstream, edition: str, location: str, stream: bool
 ) -> None:
-    by_name.reset()
     by_name.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
     by_name.set(
         edition=edition,
