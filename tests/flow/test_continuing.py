@@ -5,6 +5,7 @@ match begins afresh.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,6 +78,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 @pytest.fixture
 def front(shared: Front) -> Front:
     shared.renew()
+    # A client that the test before has left may be noticed a little later.
+    assert shared.upstream.wait_for(lambda: shared.upstream.open_streams == 0)
     return shared
 
 
@@ -538,14 +541,16 @@ def test_an_id_whose_account_cannot_answer_gets_that_account_s_error(
         upstream.script(*script, path="widgetListSessions", times=math.inf)
     set_aside = len(gateway.events("account.refused")) + (what == "refused")
 
+    started = time.monotonic()
     hit = by_id(gateway, another.conversation, stream=stream)
-    until(lambda: len(gateway.events("account.refused")) == set_aside)
+    until(lambda: len(gateway.events("account.refused")) >= set_aside)
     upstream.clear_scripts()
     later = by_id(gateway, chat.conversation, stream=stream)
+    passed_s = time.monotonic() - started
 
     assert [(reply.status, reply.error["code"]) for reply in (hit, later)] == [(status, code)] * 2
     if what != "refused":
-        assert 28 <= int(later.headers["Retry-After"]) <= 30
+        assert 30 - passed_s <= int(later.headers["Retry-After"]) <= 30
     assert set(asked(upstream)) == {"first"}
 
 
@@ -707,7 +712,8 @@ def test_a_client_that_leaves_before_the_end_has_no_history_to_go_on_from(
     gateway: Served, upstream: SharedUpstream, how: str, stream: bool
 ) -> None:
     question = f"{topic()}: count"
-    upstream.script(Text("Half "), Pause(0.4), Text("done."), Final(), End())
+    # Long enough for a busy machine to notice the client's leaving first.
+    upstream.script(Text("Half "), Pause(5), Text("done."), Final(), End())
     with gateway.call() as call:
         call.ask(
             question,
@@ -798,13 +804,13 @@ def test_without_a_timeout_nothing_is_kept_and_no_id_is_given(own: dict[str, str
 def test_an_expired_conversation_is_deleted_upstream_and_begins_afresh(own: dict[str, str]) -> None:
     with (
         SharedUpstream() as upstream,
-        killed_in_the_end(upstream.environment() | own, SESSION_TIMEOUT="1.5") as gateway,
+        killed_in_the_end(upstream.environment() | own, SESSION_TIMEOUT="5") as gateway,
     ):
         upstream.script(*http_error(503, "UNAVAILABLE"), path="widgetDeleteSession", times=1)
         chat, silent, named = begun(gateway), begun(gateway), begun(gateway)
         kept, *others = used_sessions(upstream)
         for number in range(2):  # each turn begins its time anew
-            assert not upstream.wait_for(lambda: kept.deleted, 0.9)
+            assert not upstream.wait_for(lambda: kept.deleted, 2.6)
             chat.say(f"Still here {number}")
         assert [len(texts) for texts in texts_by_session(upstream)] == [3, 1, 1]
 

@@ -34,6 +34,7 @@ from tests.support.accounts import widget_account
 from tests.support.business_host import lone_auth
 from tests.support.chats import NAMES, asked, csesidx
 from tests.support.clock import NOON
+from tests.support.gates import Gate
 from tests.support.memory_rows import MemoryRows
 from tests.support.pools import MIDNIGHT, Workers
 
@@ -213,13 +214,15 @@ def test_when_a_quota_s_pause_ends_one_request_is_let_through_and_the_others_fol
     pair.clock.now += 59
     pair.ask(worker)
     pair.clock.now += 1
-    pair.says("first", answer(WELL, first_byte_s=0.4))
+    gate = Gate()
+    pair.says("first", (gate.closed, *answer(WELL)))
 
     with ThreadPoolExecutor(1) as threads:
         trial = threads.submit(pair.ask, 0)
         assert pair.upstream.wait_for(lambda: asked(pair.upstream).count("first") == 2)
         pair.poll()
         meanwhile = [pair.ask(each) for each in (0, 1)]
+        gate.open()
         assert trial.result() == WELL
     pair.poll()
     afterwards = asked(pair.upstream)
@@ -237,7 +240,8 @@ def test_of_two_workers_one_alone_tries(pair: Harness) -> None:
     pair.ask()
     pair.poll()
     pair.clock.now += 60
-    pair.says("first", answer(WELL, first_byte_s=0.3), answer(WELL, first_byte_s=0.3))
+    gate = Gate()
+    pair.says("first", *[(gate.closed, *answer(WELL))] * 2)
     barrier = threading.Barrier(2)
 
     def at_once(worker: int) -> str:
@@ -245,7 +249,10 @@ def test_of_two_workers_one_alone_tries(pair: Harness) -> None:
         return pair.ask(worker)
 
     with ThreadPoolExecutor(2) as threads:
-        answers = list(threads.map(at_once, (0, 1)))
+        answering = [threads.submit(at_once, worker) for worker in (0, 1)]
+        assert pair.upstream.wait_for(lambda: len(asked(pair.upstream)) == 4)
+        gate.open()
+        answers = [each.result() for each in answering]
 
     assert len(answers) == 2
     assert sorted(asked(pair.upstream)[2:]) == ["first", "second"]

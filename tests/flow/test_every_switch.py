@@ -37,7 +37,12 @@ BROKEN = ("eof", "500", "503")
 # gateway to answer takes the entry out: from then on the answer itself is asked for, under this
 # value alone and in every mixture.
 RESERVED: list[tuple[dict[str, Any], str, str]] = [
-    ({"tools_off": ("image",), "tools_off_answer": "silence"}, "upstream_error", "an empty answer"),
+    (
+        # whose configuration, read beside a slow request, would tell that the tool is off
+        {"widget_config": "absent", "tools_off": ("image",), "tools_off_answer": "silence"},
+        "upstream_error",
+        "an empty answer",
+    ),
     (
         {"max_prompt_chars": 3, "prompt_too_large": "reason"},
         "context_length_exceeded",
@@ -392,9 +397,11 @@ def test_an_account_that_has_all_that_any_gate_wants_passes_every_mixture_of_the
         assert_is_the_upstreams(reply)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def by_name() -> Iterator[SharedUpstream]:
-    """An upstream that is reached by its own names alone: it is the proxy on the way there."""
+    """An upstream that is reached by its own names alone: it is the proxy on the way there. It
+    hears nothing of the last calls of another test's gateway.
+    """
     with SharedUpstream(tls=True) as upstream:
         yield upstream
 
@@ -405,7 +412,6 @@ def by_name() -> Iterator[SharedUpstream]:
 def test_either_edition_answers_under_its_own_names(
     by_name: SharedUpstream, edition: str, location: str, stream: bool
 ) -> None:
-    by_name.reset()
     by_name.model = lambda prompt: ModelAnswer(TEXT, THOUGHTS)
     by_name.set(
         edition=edition,

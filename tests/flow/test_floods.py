@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Action, Head, Write
+from tests.support.delays import Delays
 from tests.support.polling import until, until_steady
 from tests.support.serving import Call, Reply, Served, SharedUpstream, resident_bytes, serving
 
@@ -80,7 +81,9 @@ AFTER_CONTENT = flood(b"[" + said("Hello, "), b"," + said("and so on, " * 100))
 
 
 class Watch:
-    """Asks for health all the time, and how much memory the worker holds, until it is left."""
+    """Asks for health all the time, and how much memory the worker holds, until it is left. What
+    the machine's other work takes is no part of `slowest_s`.
+    """
 
     def __init__(self, gateway: Served) -> None:
         self._gateway = gateway
@@ -89,9 +92,11 @@ class Watch:
         self.slowest_s, self.grown_bytes, self.asked = 0.0, 0, 0
 
     def look(self) -> None:
-        started = time.monotonic()
-        assert self._gateway.request("GET", "/health").status == 200
-        self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+        with Delays([self._worker]) as delays:
+            started = time.monotonic()
+            assert self._gateway.request("GET", "/health").status == 200
+            took_s = time.monotonic() - started
+        self.slowest_s = max(self.slowest_s, took_s - delays.total_s)
         self.grown_bytes = max(self.grown_bytes, resident_bytes(self._worker) - self._before)
         self.asked += 1
 
@@ -126,6 +131,7 @@ def gateway(upstream: SharedUpstream) -> Iterator[Served]:
 @pytest.fixture(autouse=True)
 def quiet(upstream: SharedUpstream) -> None:
     upstream.reset()
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])

@@ -28,7 +28,9 @@ from gbproxy.simulator import (
     image_reply,
     video_reply,
 )
+from tests.support.chats import used_sessions
 from tests.support.databases import PostgreSQL
+from tests.support.delays import Delays
 from tests.support.polling import until
 from tests.support.serving import (
     KEY,
@@ -326,7 +328,7 @@ def test_a_link_ends_with_its_time(own_upstream: SharedUpstream) -> None:
 
     with answering(own_upstream, MEDIA_TTL_S="1") as app:
         path = path_of(app.ask("draw"))
-        until(lambda: app.request("GET", path).status == 404, 5.0)
+        until(lambda: app.request("GET", path).status == 404)
 
 
 def test_a_link_dies_with_the_key_that_it_was_made_for(own_upstream: SharedUpstream) -> None:
@@ -358,7 +360,7 @@ def test_the_session_of_a_link_outlives_the_conversation(own_upstream: SharedUps
         app.ask("Hello")
         services = app.app.extensions["gbproxy"].services
         services.background.start()
-        with_file, without = own_upstream.alive_sessions()
+        with_file, without = (each.short_name for each in used_sessions(own_upstream))
         assert own_upstream.wait_for(lambda: own_upstream.alive_sessions() == [with_file])
         fetched = app.request("GET", path)
 
@@ -542,11 +544,13 @@ def test_a_client_that_leaves_ends_the_download_at_once(
             assert upstream.wait_for(lambda: len(upstream.calls(DOWNLOAD)) == asked + 1)
             if len(stalled) > 1:
                 call.read_until(PNG[-8:])
-            connections = upstream.open_connections
-            left_at = time.monotonic()
-            call.leave()
-            assert upstream.wait_for(lambda: upstream.open_connections < connections)
-            return time.monotonic() - left_at
+            used = upstream.calls(DOWNLOAD)[-1].connection
+            with Delays(gateway.worker_pids()) as delays:
+                left_at = time.monotonic()
+                call.leave()
+                assert upstream.wait_for(lambda: not upstream.is_open(used))
+                took_s = time.monotonic() - left_at
+            return took_s - delays.total_s
 
     assert min(attempt() for _ in range(3)) <= 0.2
 

@@ -74,6 +74,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 @pytest.fixture
 def gateway(shared: Front) -> Served:
     shared.renew()
+    # A client that the test before has left may be noticed a little later.
+    assert shared.upstream.wait_for(lambda: shared.upstream.open_streams == 0)
     return shared.gateway
 
 

@@ -112,7 +112,10 @@ def test_an_answer_that_names_no_session_cannot_be_gone_on_from(
     assert (whole.text, streamed.text) == ("Nameless.", "Nameless.")
     assert whole.headers["X-Conversation-Id"] is None
     assert gone_on.error["code"] == "conversation_not_found"
-    assert len(front.gateway.events("session.left")) == 2
+    front.gateway.log_of(gone_on)  # all lines before it are there then
+    theirs = {reply.headers["x-request-id"] for reply in (whole, streamed)}
+    left = front.gateway.events("session.left", lambda line: line["request_id"] in theirs)
+    assert len(left) == 2
     assert len(made()) == 2
 
 
