@@ -15,6 +15,7 @@ import openai
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gbproxy.observability import request_context
 from gbproxy.storage.migrate import create
 from tests.support.background import FragileDatabase
 from tests.support.clock import Clock
@@ -177,6 +178,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_S))
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """An app without a server leaves the context of its last request to this thread, with a
+    deadline that would be the next test's.
+    """
+    request_context.begin("-")
 
 
 def pytest_collection_finish() -> None:
