@@ -186,6 +186,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """An app without a server leaves the context of its last request to this thread, with a
+    deadline that would be the next test's.
+    """
+    request_context.begin("-")
+
+
 def pytest_collection_finish() -> None:
     """Thousands of tests and all libraries stay: to look for garbage among them took a tenth of the
     time.

@@ -72,7 +72,7 @@ class AccountProbes:
                 self._forget(account, probe)
 
     def forget(self) -> None:
-        """Let no earlier probe delay the next."""
+        """Let no earlier probe delay the next, nor be made once more."""
         with self._lock:
             self._probes.clear()
 
@@ -94,14 +94,16 @@ class AccountProbes:
         log.info("account.probed", extra={"account": account.id, "code": code, "said": said})
 
     def _end_pause(self, account: Account, probe: _Probe) -> None:
-        self._forget(account, probe)
-        if probe.is_wanted_again:
+        if self._forget(account, probe) and probe.is_wanted_again:
             self.request(account)
 
-    def _forget(self, account: Account, probe: _Probe) -> None:
+    def _forget(self, account: Account, probe: _Probe) -> bool:
+        """False if it was forgotten before."""
         with self._lock:
-            if self._probes.get(account) is probe:
+            is_known = self._probes.get(account) is probe
+            if is_known:
                 del self._probes[account]
+            return is_known
 
 
 def _call_later(seconds: float, job: Job) -> None:

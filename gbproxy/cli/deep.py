@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from time import time
+from time import monotonic, time
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -182,7 +182,8 @@ def _call(exchange: Exchange, redactor: Redactor) -> Call:
         if exchange.status is not None
         else "no answer"
     )
-    offset_s = clock_offset_s(exchange.header("Date"), time())
+    answered_at = time() - (monotonic() - exchange.answered_at)
+    offset_s = clock_offset_s(exchange.header("Date"), answered_at)
     shown = redactor.body(exchange.reply_body).decode(errors="replace")
     return Call(
         exchange.method,

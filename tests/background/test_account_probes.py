@@ -109,6 +109,20 @@ def test_an_account_that_rests_and_is_suspected_no_more_is_left_alone() -> None:
     assert harness.executor.run_all() == 1
 
 
+def test_what_is_forgotten_while_it_rests_is_not_looked_at_again() -> None:
+    harness = Harness()
+    harness.probes.request(A)
+    harness.executor.run_all()
+    harness.probes.request(A)
+
+    harness.probes.forget()
+    harness.end_rests()
+
+    assert harness.executor.run_all() == 0
+    harness.probes.request(A)
+    assert harness.executor.run_all() == 1
+
+
 def test_each_account_is_looked_at_by_itself_and_one_with_other_cookies_anew() -> None:
     harness = Harness()
 

@@ -215,9 +215,11 @@ def test_the_theme_is_chosen_by_hand(operator: Visitor) -> None:
 
     page.get_by_role("button", name="Dark").click()
     expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_load_state()
     dark = page.evaluate(ground)
     page.get_by_role("button", name="Light").click()
     expect(page.get_by_role("button", name="Light")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_load_state()
 
     assert dark != light == page.evaluate(ground)
 
@@ -226,10 +228,12 @@ def test_a_walk_by_keyboard_alone(visit: Visit, gateway: Served, upstream: Share
     visitor = visit(gateway)
     page = visitor.open("/admin/sign-in")
     keys = page.keyboard
+    expect(page.get_by_label("Password")).to_be_focused()
     keys.type(ADMIN_KEY)
     keys.press("Enter")
     expect(page.get_by_role("heading", level=1)).not_to_have_text("Sign in")
 
+    page.wait_for_load_state()
     keys.press("Tab")
     assert visitor.focused() == "Skip to the content"
     keys.press("Enter")
@@ -293,6 +297,7 @@ def test_screenshots(
 
 def _tab_to(visitor: Visitor, name: str, *, back: bool = False) -> None:
     """Press Tab until what is called so has the focus, which has to be seen."""
+    visitor.page.wait_for_load_state()  # else what a script shows may not be there yet
     for _ in range(40):
         visitor.page.keyboard.press("Shift+Tab" if back else "Tab")
         if visitor.focused() == name:

@@ -27,6 +27,7 @@ def test_three_pastes_lead_from_the_first_sign_in_to_a_streamed_answer(visit: Vi
         ):
             page.get_by_label("What you copied").fill(paste)
             page.get_by_role("button", name="Look at it").click()
+            expect(page.get_by_label("What you copied")).to_have_value("")  # it is taken in
         page.get_by_role("button", name="Store and check").click()
         expect(page.get_by_text("the sign-in is good")).to_be_visible()
         expect(page.locator("#base-url")).to_have_text(f"{gateway.url}/v1")

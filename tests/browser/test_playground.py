@@ -39,7 +39,9 @@ PNG = base64.b64decode(
 
 @pytest.fixture
 def page(operator: Visitor) -> Page:
-    return operator.open("/admin/playground")
+    page = operator.open("/admin/playground")
+    expect(page.get_by_label("Model").locator("option").nth(1)).to_be_attached()  # they are listed
+    return page
 
 
 def ask(page: Page, text: str) -> None:

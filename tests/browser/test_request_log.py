@@ -13,7 +13,7 @@ from tests.support.serving import Served, SharedUpstream
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 
-WRITTEN_S = 20.0  # every few seconds, and looked at every few seconds
+WRITTEN_S = 60.0  # every few seconds, and looked at every few seconds
 
 
 def test_requests_appear_by_themselves_and_are_found_by_what_is_known_of_them(

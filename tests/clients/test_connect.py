@@ -53,7 +53,7 @@ def test_code_is_answered_as_it_stands(
         env={"PATH": os.environ["PATH"], "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,  # some libraries take long to load
         check=False,
     )
 

@@ -58,7 +58,7 @@ def test_an_example_runs_as_it_stands(example: Block, environment: dict[str, str
         _require_curl()
 
     ended = subprocess.run(
-        _command(example), env=environment, capture_output=True, text=True, timeout=30, check=False
+        _command(example), env=environment, capture_output=True, text=True, timeout=90, check=False
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -73,7 +73,7 @@ def test_the_examples_of_the_admin_page_run_one_after_the_other(
 
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        env=environment, capture_output=True, text=True, timeout=30, check=False,
+        env=environment, capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
 
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -88,7 +88,7 @@ def test_an_example_of_the_library_runs_as_it_stands(example: Block) -> None:
     with Simulator(seed=1) as simulator:
         ended = subprocess.run(
             _command(example), cwd=ROOT,
-            env=simulator.environment(), capture_output=True, text=True, timeout=30, check=False,
+            env=simulator.environment(), capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
 
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -39,7 +39,7 @@ def test_the_demo_opens_the_console_to_who_reads_its_lines() -> None:
     with process(DEMO, {"PORT": str(free_port())}, ended_by=signal.SIGINT) as running:
         url, password = running.wait_for(lambda: CONSOLE.search(running.stdout), 60).groups()
         form = urlencode({"admin_key": password}).encode()
-        with closing(HTTPConnection(urlsplit(url).netloc, timeout=10)) as connection:
+        with closing(HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
             fields = {"Content-Type": "application/x-www-form-urlencoded"}
             connection.request("POST", "/admin/sign-in", form, fields)
             signed_in = connection.getresponse()
@@ -57,7 +57,7 @@ def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with process(DEMO, {"DEMO_EXIT": "1", "PORT": str(port)}) as running:
-            status = running.wait()
+            status = running.wait(60)
 
     assert status == 1
     assert running.stderr.startswith(f"demo: port {port} cannot be used")

@@ -61,6 +61,7 @@ from tests.support.serving import (
     Reply,
     Served,
     SharedUpstream,
+    free_port,
     in_process,
     serving,
 )
@@ -140,6 +141,15 @@ def told_of(gateway: Served, reply: Reply) -> list[LogLine]:
         for line in gateway.log_lines()
         if line["event"].startswith("account.") and line["request_id"] == request_id
     ]
+
+
+def probes_of_the_first(gateway: Served, code: str) -> int:
+    """How many of the first account have ended so: those of an earlier test may end at any time."""
+    return len(
+        gateway.events(
+            "account.probed", lambda line: (line["account"], line["code"]) == ("first", code)
+        )
+    )
 
 
 # One account fails in a way that is not the request's fault
@@ -258,14 +268,13 @@ def test_an_account_that_a_question_makes_suspect_is_looked_at_at_once_and_set_a
     fail(front.upstream, "first", SUSPECT[what])
     fail(front.upstream, "first", http_error(403, "PERMISSION_DENIED"), path=LIST)
     fail(front.upstream, "second", answer(WELL))
-    before = len(front.gateway.events("account.probed"))
+    before = probes_of_the_first(front.gateway, "upstream_auth_failed")
 
     reply = front.gateway.ask()
 
     assert_answered_by_the_second(front, reply, what)
-    waited_s = until(lambda: len(front.gateway.events("account.probed")) > before)
+    waited_s = until(lambda: probes_of_the_first(front.gateway, "upstream_auth_failed") > before)
     assert front.gateway.events("account.refused")[-1]["account"] == "first"
-    assert front.gateway.events("account.probed")[-1]["code"] == "upstream_auth_failed"
     assert waited_s < 5
     assert next_asked(front.gateway, front.upstream) == "second"
 
@@ -350,13 +359,12 @@ def test_two_hundred_poisoned_questions_start_no_storm_of_probes_or_sign_ins(
 def test_a_probe_that_cannot_be_made_decides_nothing(front: Front) -> None:
     fail(front.upstream, "first", denied())
     front.upstream.script(*http_error(500, "INTERNAL"), path=LIST, times=math.inf)
-    before = len(front.gateway.events("account.probed"))
+    before = probes_of_the_first(front.gateway, "upstream_error")
 
     reply = front.gateway.ask()
 
-    until(lambda: len(front.gateway.events("account.probed")) > before)
+    until(lambda: probes_of_the_first(front.gateway, "upstream_error") > before)
     assert reply.succeeded
-    assert front.gateway.events("account.probed")[-1]["code"] == "upstream_error"
     assert next_asked(front.gateway, front.upstream) == "first"
 
 
@@ -627,6 +635,7 @@ def test_when_nobody_can_the_client_hears_what_is_true_of_all(
     front: Front, what: str, stream: bool
 ) -> None:
     scripts, told = DRY[what]
+    began_at = time.monotonic()
     fail_all(front, scripts, times=1 if told.status == 200 else math.inf)
 
     reply = front.gateway.ask(stream=stream)
@@ -640,7 +649,7 @@ def test_when_nobody_can_the_client_hears_what_is_true_of_all(
     if told.status != 200:
         assert reply.error["code"] == told.code
         assert reply.headers["x-should-retry"] == told.should_retry
-        assert_hint(reply, told.retry_after_s)
+        assert_hint(reply, told.retry_after_s, took_s=time.monotonic() - began_at)
 
 
 def fail_all(front: Front, scripts: tuple[Script, Script, Script], times: float = math.inf) -> None:
@@ -651,12 +660,13 @@ def fail_all(front: Front, scripts: tuple[Script, Script, Script], times: float 
             set_aside(front, name)
 
 
-def assert_hint(reply: Reply, expected_s: tuple[float, float] | None) -> None:
+def assert_hint(reply: Reply, expected_s: tuple[float, float] | None, took_s: float) -> None:
+    """`took_s`: at most so long an account cools already."""
     hint = reply.headers["Retry-After"]
     if expected_s is None:
         assert hint is None
     else:
-        assert expected_s[0] <= int(hint) <= math.ceil(expected_s[1])
+        assert expected_s[0] - took_s <= int(hint) <= math.ceil(expected_s[1])
 
 
 @pytest.mark.parametrize(
@@ -666,6 +676,7 @@ def test_while_nobody_can_the_upstream_is_left_alone_and_clients_hear_the_same(
     front: Front, what: str
 ) -> None:
     scripts, told = DRY[what]
+    began_at = time.monotonic()
     fail_all(front, scripts)
     front.gateway.ask()
     before = asked(front.upstream)
@@ -674,8 +685,9 @@ def test_while_nobody_can_the_upstream_is_left_alone_and_clients_hear_the_same(
 
     assert asked(front.upstream) == before
     assert {(reply.status, reply.error["code"]) for reply in replies} == {(told.status, told.code)}
+    took_s = time.monotonic() - began_at
     for reply in replies:
-        assert_hint(reply, told.retry_after_s)
+        assert_hint(reply, told.retry_after_s, took_s)
 
 
 def test_the_one_that_is_left_is_waited_for_when_others_are_out(front: Front) -> None:
@@ -842,8 +854,10 @@ def test_after_an_outage_of_the_network_the_next_request_is_answered(
     tmp_path: Path, record_property: Record
 ) -> None:
     own = {"DATABASE_URL": f"sqlite:///{tmp_path}/own.db", "SECRET_KEY": "a-secret-key-for-tests-1"}
-    upstream = SharedUpstream()
-    environment, port = accounts(upstream, 2) | own, upstream.port
+    # None of those that the system gives to others while it is free: they would answer.
+    port = free_port()
+    upstream = SharedUpstream(port=port)
+    environment = accounts(upstream, 2) | own
     with killed_in_the_end(environment) as gateway:
         assert gateway.ask().succeeded
         upstream.close()
@@ -876,26 +890,39 @@ def test_an_outage_that_names_its_end_is_over_when_it_says(
     front.upstream.script(
         *http_error(503, "UNAVAILABLE", headers={"Retry-After": "2"}), times=math.inf
     )
+    began_at = time.monotonic()
 
     with ThreadPoolExecutor(8) as threads:
         replies = list(
             threads.map(lambda number: front.gateway.ask(stream=number % 2 == 0), range(40))
         )
+    lasted_s = time.monotonic() - began_at
     asked_of = len(asked(front.upstream))
     front.upstream.clear_scripts()
-    waited_s = until(lambda: front.gateway.ask().succeeded, every_s=0.1)
+    over_at, last_refused_at = time.monotonic(), -math.inf
+
+    def is_answered() -> bool:
+        nonlocal last_refused_at
+        asked_at = time.monotonic()
+        is_well = front.gateway.ask().succeeded
+        last_refused_at = last_refused_at if is_well else asked_at
+        return is_well
+
+    waited_s = until(is_answered, every_s=0.1)
 
     assert {(reply.status, reply.error["code"]) for reply in replies} == {
         (503, "upstream_overloaded")
     }
     assert {reply.headers["Retry-After"] for reply in replies} <= {"1", "2"}
     assert {reply.headers["x-should-retry"] for reply in replies} == {None}
-    assert asked_of <= 3 * 8  # those that came at once; the others found nobody to ask
+    # Those that came at once; the others found nobody to ask, or came when the time was up.
+    assert asked_of <= 3 * 8 * (1 + int(lasted_s))
     record_property(
         "measured",
         f"upstream was unavailable for 2 s by its word: answered again after {waited_s:.2f} s",
     )
-    assert waited_s < 3.5
+    # What was asked later was answered within these 3.5 s, or late as a busy machine asked late.
+    assert last_refused_at - over_at < 3.4
 
 
 def test_an_outage_that_does_not_name_its_end_is_over_within_seconds(front: Front) -> None:
@@ -915,7 +942,7 @@ def test_an_outage_that_does_not_name_its_end_is_over_within_seconds(front: Fron
 def test_a_timeout_of_one_account_is_got_over() -> None:
     with Simulator() as upstream:
         environment = accounts(upstream, 2)
-        with in_process(environment, ACCOUNT_ORDER="first", READ_TIMEOUT_S="1") as gateway:
+        with in_process(environment, ACCOUNT_ORDER="first", READ_TIMEOUT_S="3") as gateway:
             upstream.script(HoldHeaders(), path=STREAM, csesidx=upstream.account.csesidx)
 
             replies = [gateway.ask(stream=True), gateway.ask()]

@@ -533,14 +533,15 @@ def test_an_answer_blocked_half_way_keeps_what_was_said(
             id="then",
         ),
         pytest.param(
-            "REQUEST_TIMEOUT_S", answer(*[""] * 400, pause_s=0.02), "longer", id="too long"
+            "REQUEST_TIMEOUT_S", answer(*[""] * 4000, pause_s=0.02), "longer", id="too long"
         ),
     ],
 )
 def test_an_upstream_that_is_too_slow_is_a_timeout(
     setting: str, script: tuple[Action, ...], says: str, stream: bool
 ) -> None:
-    with Simulator() as upstream, in_process(upstream.environment(), **{setting: "0.4"}) as gateway:
+    # Long enough for the way to the answer, on a busy machine too.
+    with Simulator() as upstream, in_process(upstream.environment(), **{setting: "3"}) as gateway:
         upstream.script(*script)
 
         reply = gateway.ask(stream=stream)
@@ -555,7 +556,7 @@ def test_an_upstream_that_is_too_slow_is_a_timeout(
 def test_an_upstream_that_falls_silent_after_content_is_a_timeout_in_the_stream() -> None:
     with (
         Simulator() as upstream,
-        in_process(upstream.environment(), READ_TIMEOUT_S="2") as gateway,
+        in_process(upstream.environment(), READ_TIMEOUT_S="4") as gateway,
     ):
         upstream.script(Text("Half "), Stall())
 

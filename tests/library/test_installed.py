@@ -78,7 +78,7 @@ def test_a_program_runs_on_the_installed_package(python: Path, tmp_path: Path) -
         Simulator() as upstream,
         process([str(python), "-I", str(PROGRAM)], upstream.environment()) as program,
     ):
-        status = program.wait()
+        status = program.wait(60)
 
         assert (status, program.stdout) == (0, ANSWERED), program.stderr
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -23,11 +23,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.support.polling import until
 from tests.support.serving import ROOT
 
 _CHROMIUM = shutil.which("chromium")
 _AXE = ROOT / "tests/clients/node/node_modules/axe-core/axe.min.js"
-_PATIENCE_MS = 20_000  # the machine may be busy with other things
+_PATIENCE_MS = 60_000  # the machine may be busy with other things
 _THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _WIDE, _NARROW = {"width": 1280, "height": 900}, {"width": 320, "height": 640}
 
@@ -97,6 +98,7 @@ class Visitor:
 
     def sideways(self) -> int:
         """How many pixels the page is wider than its window, or a table than its place."""
+        self.page.wait_for_load_state()
         return int(
             self.page.evaluate(
                 "Math.max(...[document.documentElement, ...document.querySelectorAll('.scroll')]"
@@ -106,6 +108,7 @@ class Visitor:
 
     def violations(self) -> list[str]:
         """What axe-core finds serious or critical on the page, in both themes."""
+        self.page.wait_for_load_state()
         self.page.evaluate(_AXE.read_text())
         return [each for theme in _THEMES for each in self._violations_in(theme)]
 
@@ -130,18 +133,22 @@ class Visitor:
 
     def expect_refusal(self, status: int) -> None:
         """The browser has reported an answer of this status, as it should; the report is over."""
-        reports = [each for each in self.errors if f"status of {status} " in each]
-        assert reports, self.errors
-        self.errors = [each for each in self.errors if each not in reports]
+        self._expect(lambda error: f"status of {status} " in error)
 
     def expect_failed_requests(self) -> None:
         """The browser has reported that it could not reach the gateway, and htmx too, as they
         should; the reports are over.
         """
         unreached = ("net::ERR_FAILED", "htmx:error: Failed to fetch")
-        reports = [each for each in self.errors if any(words in each for words in unreached)]
-        assert reports, self.errors
-        self.errors = [each for each in self.errors if each not in reports]
+        self._expect(lambda error: any(words in error for words in unreached))
+
+    def _expect(self, is_meant: Callable[[str], bool]) -> None:
+        until(
+            lambda: any(map(is_meant, self.errors)),
+            message=lambda: self.errors,
+            sleep=lambda seconds: self.page.wait_for_timeout(1000 * seconds),
+        )
+        self.errors = [each for each in self.errors if not is_meant(each)]
 
     def check(self) -> None:
         """No page reported an error, and none asked another host than the gateway."""

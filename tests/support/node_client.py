@@ -36,7 +36,7 @@ def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
         cwd=_FOLDER,
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
-        timeout=60,
+        timeout=110,
     )
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)

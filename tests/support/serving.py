@@ -62,7 +62,7 @@ DONE = "[DONE]"
 
 _START_S = 30.0
 _STOP_S = 20.0
-_WAIT_S = 10.0
+_WAIT_S = 30.0
 
 T = TypeVar("T")
 LogLine = dict[str, Any]
