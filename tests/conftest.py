@@ -31,12 +31,6 @@ settings.load_profile("unhurried")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def _last_request_is_over() -> None:
-    """What another test has asked of an app in this thread, with its deadline, is of no concern."""
-    request_context.begin("-")
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
