@@ -10,7 +10,7 @@ _FIRST_PAUSE_S = 0.001
 
 def until(
     true: Callable[[], object],
-    timeout_s: float = 10.0,
+    timeout_s: float = 30.0,
     *,
     every_s: float = 0.02,
     hopeless: Callable[[], object] = lambda: False,
