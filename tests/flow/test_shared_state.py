@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from gbproxy.simulator import (
     Action,
@@ -72,6 +72,10 @@ SECRET = "a-secret-key-for-tests-1"
 FREE_S = 2.0
 KNOWN_S = 1.0
 LAST_DELETIONS_S = 2.0
+UNDER_WAY = text(
+    "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND state <> 'idle' AND"
+    " pid <> pg_backend_pid()"
+)
 
 Record = Callable[[str, object], None]
 Script = tuple[Action, ...]
@@ -544,6 +548,12 @@ class Casualty:
         return gateway.ask("Go on.", headers={"X-Conversation-Id": str(self.chat.conversation)})
 
 
+def in_no_transaction(url: str) -> bool:
+    """True if nobody is in the midst of one on PostgreSQL."""
+    with closing(Database(url, request_timeout_s=10.0)) as database:
+        return database.kind == "sqlite" or not database.fetch(UNDER_WAY)
+
+
 def casualty_of(
     gateway: Served, upstream: SharedUpstream, url: str, threads: ThreadPoolExecutor
 ) -> Casualty:
@@ -573,7 +583,7 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
         killed_in_the_end(on(url, upstream), WEB_CONCURRENCY="2") as gateway,
     ):
         victim, _ = workers(gateway, 2)
-        with only(gateway, victim):
+        with only(gateway, victim, nothing_is_held=lambda: in_no_transaction(url)):
             casualty = casualty_of(gateway, upstream, url, threads)
         busy = casualty.continued_by_id(gateway)
 
