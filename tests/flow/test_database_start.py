@@ -114,7 +114,7 @@ def test_what_a_killed_gateway_has_left_goes_with_the_next_start_and_its_session
         with serving(upstream.environment()) as gateway:
             told = gateway.wait_for_event("database.left")
             assert left not in databases(folder)
-            assert upstream.wait_for(lambda: all(session.deleted for session in known), 15)
+            assert upstream.wait_for(lambda: all(session.deleted for session in known), 30)
 
             assert (told["sessions"], told["others"]) == (len(known), 0)
             assert gateway.ask().succeeded
@@ -128,8 +128,8 @@ def test_a_database_of_ones_own_stays_and_is_used_again(tmp_path: Path, folder: 
 
     for migrated in (1, 0):
         with serving({"DATABASE_URL": url, "SECRET_KEY": SECRET}) as gateway:
-            assert len(gateway.events("database.migrated")) == migrated
             assert gateway.stop() == 0
+            assert len(gateway.events("database.migrated")) == migrated
             assert SECRET not in gateway.process.stdout + gateway.process.stderr
 
     with closing(Database(url)) as database:
@@ -143,8 +143,8 @@ def test_the_same_on_postgresql(server: PostgreSQL, folder: Path) -> None:
 
     for migrated in (1, 0):
         with serving({"DATABASE_URL": url, "SECRET_KEY": SECRET}, WEB_CONCURRENCY="2") as gateway:
-            assert len(gateway.events("database.migrated")) == migrated
             assert gateway.stop() == 0
+            assert len(gateway.events("database.migrated")) == migrated
 
     with closing(Database(url)) as database:
         assert database.fetch(text("SELECT name FROM metadata")) == [("secret_key",)]

@@ -4,6 +4,7 @@ jumps.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -26,6 +27,7 @@ from tests.support.chats import (
     deletions_of,
     killed_in_the_end,
     topic,
+    used_sessions,
 )
 from tests.support.polling import until
 from tests.support.serving import DONE, Served, SharedUpstream
@@ -129,7 +131,7 @@ def test_a_full_disk_costs_no_answer_and_its_end_is_noticed(machine: Machine) ->
         "2",
     )
     assert set(asked(upstream)) == {"first"}  # the accounts have nothing to do with it
-    assert gateway.events("database.unavailable")
+    gateway.wait_for_event("database.unavailable")
     until(lambda: Chat(gateway).say(topic()).succeeded and gateway.events("database.available"))
     for chat in (before, during):
         assert chat.say("Still there?").succeeded
@@ -171,18 +173,21 @@ def test_a_deletion_that_fails_is_tried_again_and_harms_nobody(machine: Machine)
     gateway, upstream = machine.gateway, machine.upstream
     chat = Chat(gateway)
     chat.say(topic())
-    upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession")
+    (session,) = used_sessions(upstream)
+    refused = session.short_name
+    # also those that other tests have left
+    upstream.script(*http_error(500, "INTERNAL"), path="widgetDeleteSession", times=math.inf)
     upstream.script(Text("Half "), Fin())
 
     chat.say("Go on.")  # after which nobody continues this session
-    assert upstream.wait_for(lambda: deletions_of(upstream))
-    (refused, *_) = deletions_of(upstream)
+    assert upstream.wait_for(lambda: refused in deletions_of(upstream))
+    upstream.clear_scripts()
+    tries = deletions_of(upstream).count(refused)
     answered = gateway.ask(topic())
     machine.set_clock(60.0)  # longer than the pause before the second try
 
-    assert upstream.wait_for(lambda: deletions_of(upstream).count(refused) == 2)
+    assert upstream.wait_for(lambda: deletions_of(upstream).count(refused) == tries + 1)
     assert answered.succeeded
-    (session,) = [s for s in upstream.sessions.values() if s.short_name == refused]
     assert upstream.wait_for(lambda: session.deleted)
 
 

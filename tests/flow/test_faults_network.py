@@ -37,6 +37,8 @@ def test_a_proxy_carries_everything_and_while_it_is_down_nothing_goes_past_it(sc
             carried = gateway.ask(stream=True)
             ways = set(proxy.asked)
             proxy.close()
+            # what was on its way is heard by now
+            assert upstream.wait_for(lambda: upstream.open_connections == 0)
             heard = len(upstream.requests)
 
             down = gateway.ask()

@@ -4,6 +4,7 @@ first content.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -13,15 +14,36 @@ from typing import Any
 import openai
 import pytest
 
-from gbproxy.simulator import HoldHeaders, Pause, Rst, Stall, Text, answer, http_error, overloaded
-from tests.support.serving import DONE, Front, Served, SharedUpstream, fronting, serving
+from gbproxy.simulator import (
+    HoldHeaders,
+    Pause,
+    Rst,
+    Stall,
+    Text,
+    answer,
+    http_error,
+    overloaded,
+)
+from gbproxy.simulator.http.actions import LazyElements
+from tests.support.delays import Delays
+from tests.support.gates import Gate
+from tests.support.serving import DONE, Front, Reply, Served, SharedUpstream, fronting, serving
 
 pytestmark = pytest.mark.slow
 
 HEARTBEAT_S = 0.3
-READ_TIMEOUT_S = 1.5
+SELDOM_S = 3.0  # a heart that beats no more often finds no silence where a busy machine was late
+READ_TIMEOUT_S = 4.5
 PING = b": ping\n\n"
+CONTENT = {"text": "Hm.", "thought": True}
+THOUGHT = {
+    "streamAssistResponse": {
+        "answer": {"state": "IN_PROGRESS", "replies": [{"groundedContent": {"content": CONTENT}}]}
+    }
+}
 ASKED: Any = [{"role": "user", "content": "Hello"}]
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -43,29 +65,43 @@ def beating(slow_front: Front) -> Served:
     return slow_front.gateway
 
 
+def beaten(gateway: Served, silence: Gate, *behind: bytes) -> Reply:
+    """The whole answer to a question for which the upstream goes on once the heart has beaten."""
+    with gateway.call() as call:
+        call.ask(request_id=f"beaten-{next(_numbers)}")
+        call.wait_for(*behind, PING)
+        silence.open()
+        return call.reply()
+
+
 def test_a_response_begins_with_a_heartbeat_when_nothing_comes(
     beating: Served, upstream: SharedUpstream
 ) -> None:
-    upstream.script(*answer("All ", "is ", "well.", first_byte_s=1.0))
+    silence = Gate()
+    upstream.script(silence.closed, *answer("All ", "is ", "well."))
 
-    asked_at = time.monotonic()
-    arriving = beating.pieces()
-    first = next(arriving)
-    began_s = time.monotonic() - asked_at
-    body = first + b"".join(arriving)
+    with Delays() as machine:
+        asked_at = time.monotonic()
+        arriving = beating.pieces()
+        first = next(arriving)
+        began_s = time.monotonic() - asked_at
+    second = next(arriving)
+    silence.open()
+    body = first + second + b"".join(arriving)
     took_s = time.monotonic() - asked_at
 
     assert first == PING
-    assert HEARTBEAT_S <= began_s < 2 * HEARTBEAT_S
+    assert HEARTBEAT_S <= began_s < 2 * HEARTBEAT_S + machine.total_s
     assert 2 <= body.count(PING) <= took_s / HEARTBEAT_S
     assert body.rindex(PING) < body.index(b"All ")
     assert body.endswith(b"data: [DONE]\n\n")
 
 
 def test_an_error_after_a_heartbeat_is_an_event(beating: Served, upstream: SharedUpstream) -> None:
-    upstream.script(HoldHeaders(0.5), *overloaded())
+    silence = Gate()
+    upstream.script(silence.closed, *overloaded())
 
-    reply = beating.ask(stream=True)
+    reply = beaten(beating, silence)
 
     assert reply.status == 200
     assert reply.body.startswith(PING)
@@ -73,22 +109,22 @@ def test_an_error_after_a_heartbeat_is_an_event(beating: Served, upstream: Share
     assert DONE not in reply.frames
 
 
-def test_an_error_before_a_heartbeat_has_its_own_status(
-    beating: Served, upstream: SharedUpstream
-) -> None:
-    upstream.script(*overloaded())
+def test_an_error_before_a_heartbeat_has_its_own_status(front: Front) -> None:
+    """Of a heart that beats so seldom that the error comes before it."""
+    front.upstream.script(*overloaded())
 
-    assert beating.ask(stream=True).status == 503
+    assert front.gateway.ask(stream=True).status == 503
 
 
 @pytest.mark.parametrize("script", [(Rst(),), http_error(500, "INTERNAL")], ids=["reset", "500"])
 def test_another_try_is_made_after_a_heartbeat(
     beating: Served, upstream: SharedUpstream, script: Any
 ) -> None:
-    upstream.script(HoldHeaders(0.5), *script)
+    silence = Gate()
+    upstream.script(silence.closed, *script)
     upstream.script(*answer("All is well."))
 
-    reply = beating.ask(stream=True)
+    reply = beaten(beating, silence)
 
     assert reply.body.startswith(PING)
     assert reply.text == "All is well."
@@ -101,40 +137,49 @@ def test_another_try_is_made_after_a_heartbeat(
 def test_two_failed_tries_after_a_heartbeat_are_one_error(
     beating: Served, upstream: SharedUpstream
 ) -> None:
-    upstream.script(HoldHeaders(0.4), Rst(), times=2)
+    silence = Gate()
+    upstream.script(silence.closed, Rst(), times=2)
 
-    reply = beating.ask(stream=True)
+    reply = beaten(beating, silence)
 
     assert (reply.status, reply.error["code"]) == (200, "upstream_error")
     assert re.sub(rb"^(: ping\n\n)+", b"", reply.body).count(b"data: ") == 1
 
 
-def test_a_busy_stream_has_no_heartbeat(beating: Served, upstream: SharedUpstream) -> None:
-    upstream.script(*answer(*["word "] * 12, pause_s=0.1))
+def test_a_busy_stream_has_no_heartbeat(upstream: SharedUpstream) -> None:
+    """Though it lasts longer than silence may."""
+    words = math.ceil(1.2 * SELDOM_S / 0.1)
+    upstream.script(*answer(*["word "] * words, pause_s=0.1))
 
-    reply = beating.ask(stream=True)
+    with serving(upstream.environment(), HEARTBEAT_S=str(SELDOM_S)) as gateway:
+        reply = gateway.ask(stream=True)
 
-    assert reply.text == "word " * 12
+    assert reply.text == "word " * words
     assert PING not in reply.body
 
 
 def test_a_stream_that_falls_silent_beats_between_its_words(
     beating: Served, upstream: SharedUpstream
 ) -> None:
-    upstream.script(Text("Half "), Pause(0.8), *answer("an answer."))
+    silence = Gate()
+    upstream.script(Text("Half "), silence.closed, *answer("an answer."))
 
-    reply = beating.ask(stream=True)
+    reply = beaten(beating, silence, b"Half ")
 
-    before, _, after = reply.body.partition(PING)
-    assert b"Half " in before
-    assert b"an answer." in after
+    assert re.search(b"Half .*%b.*an answer" % PING, reply.body, re.DOTALL)
     assert reply.text == "Half an answer."
 
 
 def test_hidden_thoughts_are_silence(beating: Served, upstream: SharedUpstream) -> None:
-    upstream.script(*answer("Well.", thoughts=["Hm."] * 8, pause_s=0.1))
+    silence = Gate()
 
-    reply = beating.ask(stream=True)
+    def thoughts() -> Iterator[dict[str, Any]]:
+        while not silence.wait(0.1):
+            yield THOUGHT
+
+    upstream.script(LazyElements(thoughts), *answer("Well."))
+
+    reply = beaten(beating, silence)
 
     assert reply.body.startswith(PING)
     assert reply.text == "Well."
@@ -166,14 +211,16 @@ def test_the_sdk_does_not_see_heartbeats(beating: Served, upstream: SharedUpstre
 def test_the_sdk_raises_an_error_behind_a_heartbeat(
     beating: Served, upstream: SharedUpstream
 ) -> None:
-    upstream.script(HoldHeaders(0.5), *overloaded())
+    silence = Gate()
+    upstream.script(silence.closed, *overloaded())
 
     with (
         openai.OpenAI(base_url=f"{beating.url}/v1", api_key=beating.key, max_retries=0) as client,
         client.chat.completions.create(model="gemini-auto", messages=ASKED, stream=True) as stream,
-        pytest.raises(openai.APIError) as raised,
     ):
-        list(stream)
+        silence.open()  # the stream has begun, with a heartbeat
+        with pytest.raises(openai.APIError) as raised:
+            list(stream)
 
     assert raised.value.code == "upstream_overloaded"
 
@@ -186,16 +233,17 @@ def test_a_client_that_leaves_after_a_heartbeat_is_noticed(
     with beating.call() as call:
         call.ask(request_id="leaves-after-a-beat")
         call.read_until(PING)
-        left_at = time.monotonic()
-        call.leave()
-        assert upstream.wait_for(lambda: upstream.open_streams == 0)
-        noticed_s = time.monotonic() - left_at
+        with Delays() as machine:
+            left_at = time.monotonic()
+            call.leave()
+            assert upstream.wait_for(lambda: upstream.open_streams == 0)
+            noticed_s = time.monotonic() - left_at
 
     done = beating.wait_for_event(
         "request.done", lambda line: line["request_id"] == "leaves-after-a-beat"
     )
     assert (done["status"], done["client_gone"]) == (200, True)
-    assert noticed_s < 0.2
+    assert noticed_s < 0.2 + machine.total_s
 
 
 def test_without_a_heartbeat_a_late_error_still_has_its_status(upstream: SharedUpstream) -> None:

@@ -6,11 +6,13 @@ The times are printed in the summary (tests/conftest.py).
 
 from __future__ import annotations
 
+import json
 import math
+import random
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -18,7 +20,9 @@ from typing import Any
 import pytest
 
 from gbproxy.simulator import Action, HoldHeaders, Rst, Stall, Text, answer
+from gbproxy.simulator.http.actions import LazyWrites
 from tests.support.chats import Chat, session_of, used_sessions, user
+from tests.support.gates import Gate
 from tests.support.polling import until
 from tests.support.prometheus import METRICS_KEY, answers_in_flight
 from tests.support.serving import Call, Front, Served, SharedUpstream, fronting, serving
@@ -153,11 +157,11 @@ def test_a_sign_in_is_left_at_once(
             before = len(upstream.calls(SIGN_IN))
             call.ask([*chat.messages, user("Go on")], stream=stream, request_id=request_id)
             assert upstream.wait_for(lambda: len(upstream.calls(SIGN_IN)) > before)
-            held = upstream.open_connections
+            held = upstream.calls(SIGN_IN)[before].connection
 
             left_at = time.monotonic()
             call.leave(way.partition(" ")[0])
-            assert upstream.wait_for(lambda: upstream.open_connections < held)
+            assert upstream.wait_for(lambda: not upstream.is_open(held))
             noticed_s = time.monotonic() - left_at
 
             assert_logged_as_gone(gateway, request_id)
@@ -181,13 +185,19 @@ def test_one_that_leaves_while_its_session_is_opened_is_let_go_at_once_and_the_s
 ) -> None:
     upstream, gateway = without_prewarming.upstream, without_prewarming.gateway
 
+    def opened_session() -> Iterable[bytes]:
+        id_ = str(random.SystemRandom().randrange(10**18, 10**19))
+        session = upstream.add_session(upstream.account, id_)
+        yield json.dumps({"session": {"name": session.short_name}}).encode()
+
     def attempt(request_id: str) -> float:
         upstream.reset()
         gateway.ask("Sign in, should it be time")
         with gateway.call() as call:
             ask_before(call, way)
             known = upstream.sessions.keys()
-            upstream.set(control_delay_s=0.5)
+            noticed = Gate()
+            upstream.script(noticed.closed, LazyWrites(opened_session), path=OPENING)
             before = len(upstream.calls(OPENING))
             call.ask(stream=stream, request_id=request_id)
             assert upstream.wait_for(lambda: len(upstream.calls(OPENING)) > before)
@@ -198,6 +208,7 @@ def test_one_that_leaves_while_its_session_is_opened_is_let_go_at_once_and_the_s
             noticed_s = time.monotonic() - left_at
 
             assert_logged_as_gone(gateway, request_id)
+        noticed.open()
         assert upstream.wait_for(lambda: upstream.sessions.keys() - known)
         (opened,) = (session for id_, session in upstream.sessions.items() if id_ not in known)
         assert upstream.wait_for(lambda: opened.deleted)

@@ -15,7 +15,7 @@ from gbproxy.storage.tables import REVISION
 from tests.support import older_database as older
 from tests.support.databases import PostgreSQL
 from tests.support.polling import until
-from tests.support.serving import Reply, Served, SharedUpstream, serving
+from tests.support.serving import PATIENT, Reply, Served, SharedUpstream, serving
 
 pytestmark = pytest.mark.slow
 
@@ -78,13 +78,14 @@ def test_it_is_migrated_and_its_conversation_goes_on_in_the_same_upstream_sessio
 
     own = {"DATABASE_URL": url, "SECRET_KEY": older.SECRET_KEY, "ADMIN_KEY": ADMIN_KEY}
 
-    with serving(upstream.environment() | own) as gateway:
-        [migrated] = gateway.events("database.migrated")
+    with serving(upstream.environment() | own, command=PATIENT) as gateway:
+        migrated = gateway.wait_for_event("database.migrated")
         accounts, keys = listed(gateway, "accounts"), listed(gateway, "keys")
         gateway.key = older.CLIENT_KEY
         reply = gateway.ask(history)
-        assert upstream.wait_for(lambda: all(s.deleted for s in older.to_be_deleted(upstream)), 15)
+        assert upstream.wait_for(lambda: all(s.deleted for s in older.to_be_deleted(upstream)), 60)
         assert gateway.stop() == 0
+        assert gateway.events("database.migrated") == [migrated]
 
     assert (migrated["before"], migrated["after"]) == ("0005", REVISION)
     assert list(accounts) == ["default", "anna", "ben", "carla"]

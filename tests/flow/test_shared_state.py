@@ -4,6 +4,7 @@ and how they end.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
@@ -14,11 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from gbproxy.simulator import (
     Action,
@@ -39,6 +41,7 @@ from gbproxy.simulator import (
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
 from gbproxy.storage.session_statements import PREWARMED
+from tests.support import chats
 from tests.support.chats import (
     NAMES,
     STREAM,
@@ -48,7 +51,6 @@ from tests.support.chats import (
     assistant,
     csesidx,
     holds,
-    killed_in_the_end,
     one_at_a_time,
     only,
     session_of,
@@ -60,14 +62,20 @@ from tests.support.chats import (
     workers,
 )
 from tests.support.databases import PostgreSQL
+from tests.support.delays import Delays
+from tests.support.gates import Gate
 from tests.support.polling import until
-from tests.support.serving import KEY, Reply, Served, SharedUpstream, serving
+from tests.support.serving import KEY, PATIENT, Reply, Served, SharedUpstream, serving
 
 OTHER_KEY = "sk-test-another-0a1b2c3d4e"
 SECRET = "a-secret-key-for-tests-1"
 FREE_S = 2.0
 KNOWN_S = 1.0
 LAST_DELETIONS_S = 2.0
+UNDER_WAY = text(
+    "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND state <> 'idle' AND"
+    " pid <> pg_backend_pid()"
+)
 
 Record = Callable[[str, object], None]
 Script = tuple[Action, ...]
@@ -76,6 +84,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc"),
 ]
 
+killed_in_the_end = partial(chats.killed_in_the_end, command=PATIENT)
 either_database = pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 
 
@@ -83,7 +92,7 @@ either_database = pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """An empty database that outlives every gateway on it."""
     if kind == "sqlite":
-        return f"sqlite:///{tmp_path}/gateway.db"
+        return f"sqlite:///{tmp_path}/gbproxy.db"  # the name by which `only` finds it
     server: PostgreSQL = request.getfixturevalue("server")
     return server.new_database()
 
@@ -152,13 +161,15 @@ def test_a_conversation_is_busy_and_another_key_s_in_every_gateway(
         chat = Chat(one)
         chat.say(topic())
         named = {"X-Conversation-Id": str(chat.conversation)}
-        upstream.script(Text("Slowly "), *answer(*["and more "] * 10, pause_s=0.05))
+        others = Gate()
+        upstream.script(Text("Slowly "), others.closed, *answer("and more."))
         with ThreadPoolExecutor(1) as threads:
             running = threads.submit(chat.ask, [user("Go on.")], named, stream=True)
             assert upstream.wait_for(lambda: upstream.open_streams == 1)
             busy = other.ask("And I?", headers=named)
             foreign = other.ask("And I?", headers={**named, "Authorization": f"Bearer {OTHER_KEY}"})
             with_history = Chat(other, *chat.messages).say("And I?")
+            others.open()
             assert running.result().succeeded
         free = other.ask("And now?", headers=named)
 
@@ -204,11 +215,13 @@ def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
         assert {csesidx(upstream, name) for name in causes} < teachers
 
         def keep_asking(gateway: Served) -> None:
-            while time.monotonic() < learnt_at + 1.3 * KNOWN_S:
+            for number in itertools.count():
+                if number >= 2 and time.monotonic() >= learnt_at + 1.3 * KNOWN_S:
+                    return
                 assert gateway.ask(topic()).succeeded
 
         # more than a worker that knows nothing asks of the fourth at once
-        with ThreadPoolExecutor(15) as threads:
+        with Delays() as machine, ThreadPoolExecutor(15) as threads:
             list(threads.map(keep_asking, [one, one, other] * 5))
 
     later = upstream.calls(STREAM)[before:]
@@ -224,7 +237,7 @@ def test_what_one_worker_learns_of_an_account_all_know_within_a_second(
             "measured",
             f"{cause}, on {kind}: known to all workers after {known_s[-1] * 1000:.0f} ms",
         )
-    assert max(known_s) < KNOWN_S
+    assert max(known_s) < KNOWN_S + machine.total_s
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
@@ -277,7 +290,7 @@ def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(
     assert kept - {session.short_name for session in alive(upstream)} <= {session_of(limited_call)}
 
     assert len(upstream.calls("refreshcookies")) == 3
-    with closing(Database(url)) as database:
+    with closing(Database(url, request_timeout_s=10.0)) as database:
         written = str([database.fetch(select(table)) for table in (tables.cookies, tables.tokens)])
     assert "third" in written
     assert renewed & stale == set()
@@ -317,6 +330,8 @@ def test_one_secret_and_one_temporary_database_serve_three_workers_and_a_reload(
                     len(gateway.worker_pids() - before) == 3 and not gateway.worker_pids() & before
                 )
             )
+            # else several of them, each of which opens one, would find the token refused at once
+            assert has_prewarmed(upstream, workers=3)
             upstream.revoke_tokens()
             for worker in workers(gateway, 3):
                 with only(gateway, worker):
@@ -464,16 +479,17 @@ def test_after_the_end_no_prewarmed_session_is_left_and_with_a_temporary_databas
     environment = on(request.getfixturevalue("url") if kind != "temporary" else "", upstream)
     if kind == "temporary":
         del environment["DATABASE_URL"], environment["SECRET_KEY"]
-    with serving(environment, WEB_CONCURRENCY="2") as gateway:
+    with serving(environment, command=PATIENT, WEB_CONCURRENCY="2") as gateway:
         gateway.key = KEY
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda _: Chat(gateway).say(topic()), range(30)))
         assert has_prewarmed(upstream, workers=2)
         upstream.set(control_delay_s=0.15)
 
-        asked_at = time.monotonic()
-        assert gateway.stop() == 0
-        took_s = time.monotonic() - asked_at
+        with Delays() as machine:
+            asked_at = time.monotonic()
+            assert gateway.stop() == 0
+            took_s = time.monotonic() - asked_at
 
     left = alive(upstream)
     assert prewarmed(upstream) == []
@@ -487,8 +503,9 @@ def test_after_the_end_no_prewarmed_session_is_left_and_with_a_temporary_databas
         "measured",
         f"end, {kind}, calls delayed by 150 ms: {took_s:.2f} s, deletions {last_s:.2f} s",
     )
-    assert last_s < LAST_DELETIONS_S
-    assert took_s < 2.5 + LAST_DELETIONS_S  # what gunicorn itself takes, and room
+    assert last_s < LAST_DELETIONS_S + machine.total_s
+    # what gunicorn itself takes, and room
+    assert took_s < 2.5 + LAST_DELETIONS_S + machine.total_s
 
 
 def test_deletions_that_hang_do_not_hold_up_the_end(
@@ -500,14 +517,16 @@ def test_deletions_that_hang_do_not_hold_up_the_end(
         assert has_prewarmed(upstream, workers=1)
         upstream.script(HoldHeaders(), path="widgetDeleteSession", times=math.inf)
 
-        asked_at = time.monotonic()
-        status = gateway.stop()
-        took_s = time.monotonic() - asked_at
+        with Delays() as machine:
+            asked_at = time.monotonic()
+            status = gateway.stop()
+            took_s = time.monotonic() - asked_at
 
     assert status == 0
     assert gateway.events("session.left")
     record_property("measured", f"end while deletions hang: {took_s:.2f} s")
-    assert took_s < 2.5 + LAST_DELETIONS_S  # what gunicorn itself takes, and room
+    # what gunicorn itself takes, and room
+    assert took_s < 2.5 + LAST_DELETIONS_S + machine.total_s
 
 
 @dataclass
@@ -529,6 +548,12 @@ class Casualty:
         return gateway.ask("Go on.", headers={"X-Conversation-Id": str(self.chat.conversation)})
 
 
+def in_no_transaction(url: str) -> bool:
+    """True if nobody is in the midst of one on PostgreSQL."""
+    with closing(Database(url, request_timeout_s=10.0)) as database:
+        return database.kind == "sqlite" or not database.fetch(UNDER_WAY)
+
+
 def casualty_of(
     gateway: Served, upstream: SharedUpstream, url: str, threads: ThreadPoolExecutor
 ) -> Casualty:
@@ -540,7 +565,7 @@ def casualty_of(
     assert has_prewarmed(upstream, workers=1)
     # What was made upstream is cleared away once it is recorded, which comes a moment later.
     recorded = select(tables.sessions.c.name).where(tables.sessions.c.state == PREWARMED)
-    with closing(Database(url)) as database:
+    with closing(Database(url, request_timeout_s=10.0)) as database:
         until(lambda: len(database.fetch(recorded)) == len(prewarmed(upstream)))
     (running,) = used_sessions(upstream)
     return Casualty(
@@ -558,12 +583,13 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
         killed_in_the_end(on(url, upstream), WEB_CONCURRENCY="2") as gateway,
     ):
         victim, _ = workers(gateway, 2)
-        with only(gateway, victim):
+        with only(gateway, victim, nothing_is_held=lambda: in_no_transaction(url)):
             casualty = casualty_of(gateway, upstream, url, threads)
         busy = casualty.continued_by_id(gateway)
 
         os.kill(victim, signal.SIGKILL)
-        free_s = until(lambda: casualty.continued_by_id(gateway).status != 409, every_s=0.05)
+        with Delays() as machine:
+            free_s = until(lambda: casualty.continued_by_id(gateway).status != 409, every_s=0.05)
 
         assert busy.status == 409
         # of its last turn nobody knows what the session holds
@@ -573,7 +599,7 @@ def test_the_conversation_of_a_worker_that_was_killed_is_free_within_two_seconds
     record_property(
         "measured", f"killed in mid-answer, {kind}: its conversation is free after {free_s:.2f} s"
     )
-    assert free_s < FREE_S
+    assert free_s < FREE_S + machine.total_s
 
 
 @pytest.mark.slow
@@ -597,7 +623,7 @@ def test_a_gateway_that_is_killed_leaves_nothing_claimed_and_nothing_upstream(
         assert afresh.say("At once").succeeded
         assert afresh.say("And then").succeeded
         assert texts_by_session(upstream)[1][1:] == ["And then"]
-        assert upstream.wait_for(lambda: casualty.is_cleared_away, 40)
+        assert upstream.wait_for(lambda: casualty.is_cleared_away, 90)
         took_s = time.monotonic() - killed_at
         record_property(
             "measured", f"gateway killed: nothing of it left upstream after {took_s:.1f} s"

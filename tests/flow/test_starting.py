@@ -58,7 +58,7 @@ def test_a_key_is_made_once_for_all_workers_and_survives_a_reload() -> None:
             upstream.environment(), API_KEYS=None, WEB_CONCURRENCY="3", LOG_LEVEL="debug"
         ) as gateway,
     ):
-        (gateway.key,) = made_keys(gateway.process)
+        (gateway.key,) = gateway.process.wait_for(lambda: made_keys(gateway.process) or None)
         before = _three_workers(gateway)
         assert _statuses(gateway) == {200}
 
@@ -244,7 +244,7 @@ def test_an_empty_file_of_keys_is_no_key_given(tmp_path: Path) -> None:
     keys.write_text("")
 
     with serving({**ACCOUNT, "API_KEYS": "", "API_KEYS_FILE": str(keys)}) as served:
-        assert len(made_keys(served.process)) == 1
+        assert len(served.process.wait_for(lambda: made_keys(served.process) or None)) == 1
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_make_run_without_an_account_says_what_to_set(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
 

@@ -22,11 +22,14 @@ import pytest
 
 from gbproxy.app import EXTENSION
 from gbproxy.simulator import Pause, Simulator, Stall, Text, answer
+from tests.support.delays import Delays
+from tests.support.gates import Gate
 from tests.support.polling import until
 from tests.support.prometheus import METRICS_KEY, answers_in_flight
 from tests.support.serving import DONE, Reply, Served, SharedUpstream, in_process, serving
 
 STREAMS = 200
+KEPT_S = 0.4  # for so long after the signal a connection without a request surely is
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="workers are told apart by /proc"),
@@ -47,15 +50,19 @@ def test_all_of_many_running_streams_are_finished_and_requests_are_taken_while_r
 ):
     with (
         SharedUpstream() as upstream,
-        serving(settings(upstream), GRACEFUL_TIMEOUT_S="20", DRAIN_DELAY_S="1") as gateway,
+        # as long as the requests meanwhile take on a busy machine
+        serving(settings(upstream), GRACEFUL_TIMEOUT_S="20", DRAIN_DELAY_S="5") as gateway,
     ):
-        upstream.script(*answer(*["word "] * 12, pause_s=0.25), times=STREAMS)
+        has_ended = Gate()
+        upstream.script(
+            Text("word "), has_ended.closed, *answer(*["word "] * 11, pause_s=0.05), times=STREAMS
+        )
         with ThreadPoolExecutor(STREAMS) as pool:
             running = [
                 pool.submit(gateway.ask, f"Question {number}", stream=True)
                 for number in range(STREAMS)
             ]
-            assert upstream.wait_for(lambda: upstream.open_streams == STREAMS, 20)
+            assert upstream.wait_for(lambda: upstream.open_streams == STREAMS, 60)
             assert readiness(gateway) == (200, "healthy")
             upstream.script(*answer("Still here."), times=math.inf)
 
@@ -63,6 +70,8 @@ def test_all_of_many_running_streams_are_finished_and_requests_are_taken_while_r
             gateway.wait_for_event("server.draining")
             draining, health = readiness(gateway), gateway.request("GET", "/health").status
             late = [gateway.ask(stream=stream) for stream in (False, True)]
+            until(lambda: is_refused(gateway.address))
+            has_ended.open()
 
             replies = [future.result() for future in running]
         status = gateway.process.wait()
@@ -85,15 +94,16 @@ def test_answers_longer_than_the_grace_are_ended_with_an_error_that_says_why() -
             wholes = [pool.submit(gateway.ask) for _ in range(10)]
             assert upstream.wait_for(lambda: upstream.open_streams == 20)
 
-            asked_at = time.monotonic()
-            gateway.process.signal(signal.SIGTERM)
-            streamed, whole = (
-                [future.result() for future in streams],
-                [future.result() for future in wholes],
-            )
-            answered_s = time.monotonic() - asked_at
-        status = gateway.process.wait()
-        ended_s = time.monotonic() - asked_at
+            with Delays() as machine:
+                asked_at = time.monotonic()
+                gateway.process.signal(signal.SIGTERM)
+                streamed, whole = (
+                    [future.result() for future in streams],
+                    [future.result() for future in wholes],
+                )
+                answered_s = time.monotonic() - asked_at
+                status = gateway.process.wait()
+                ended_s = time.monotonic() - asked_at
         expired = gateway.wait_for_event("answers.expired")
 
     assert {(reply.status, reply.text, reply.error["code"]) for reply in streamed} == {
@@ -104,8 +114,8 @@ def test_answers_longer_than_the_grace_are_ended_with_an_error_that_says_why() -
     assert all("stopping" in reply.error["message"] for reply in (*streamed, *whole))
     assert all(reply.headers["Retry-After"] == "1" for reply in whole)
     assert expired["answers"] == 20
-    assert 1 <= answered_s < 2
-    assert ended_s < 5
+    assert 1 <= answered_s < 2 + machine.total_s
+    assert ended_s < 5 + machine.total_s
     assert status == 0
 
 
@@ -146,41 +156,69 @@ def test_connections_without_a_request_do_not_hold_up_the_end() -> None:
         half_asked.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: ga")
         gateway.request("GET", "/health")  # all are accepted
 
-        asked_at = time.monotonic()
-        gateway.process.signal(signal.SIGTERM)
-        status = gateway.process.wait()
-        ended_s = time.monotonic() - asked_at
+        with Delays() as machine:
+            asked_at = time.monotonic()
+            gateway.process.signal(signal.SIGTERM)
+            status = gateway.process.wait()
+            ended_s = time.monotonic() - asked_at
 
         assert [call.read() for call in (*used, *unused)] == [b""] * 10
 
     assert status == 0
-    assert ended_s < 3
+    assert ended_s < 3 + machine.total_s
 
 
 def test_a_request_on_a_kept_connection_is_still_answered_after_the_signal() -> None:
-    with (
-        SharedUpstream() as upstream,
-        serving(settings(upstream), GRACEFUL_TIMEOUT_S="10") as gateway,
-    ):
-        upstream.script(*answer("One."), times=2)
-        with gateway.call() as call:
-            assert call.ask(stream=False).reply().text == "One."
-            gateway.process.signal(signal.SIGTERM)
-            until(lambda: ends_connections(gateway))
-            reply = call.ask(stream=False).reply()
-            end = call.read()
-        status = gateway.process.wait()
+    for _ in range(5):
+        with (
+            SharedUpstream() as upstream,
+            serving(settings(upstream), GRACEFUL_TIMEOUT_S="10") as gateway,
+        ):
+            upstream.script(*answer("One."), times=2)
+            with gateway.call() as call:
+                assert call.ask(stream=False).reply().text == "One."
+                told_at = told_to_stop(gateway)
+                call.ask(stream=False)
+                is_in_time = time.monotonic() - told_at < KEPT_S
+                if is_in_time:
+                    reply, end = call.reply(), call.read()
+            status = gateway.process.wait()
+        if is_in_time:  # else a busy machine has taken longer than the connection is kept
+            break
 
+    assert is_in_time
     assert reply.text == "One."
     assert reply.headers["Connection"] == "close"
     assert (end, status) == (b"", 0)
 
 
+def told_to_stop(gateway: Served) -> float:
+    """Tell it to stop. When, at the earliest, its worker was told, once it was; monotonic
+    seconds.
+    """
+    told_at = time.monotonic()
+
+    def is_told() -> bool:
+        nonlocal told_at
+        asked_at = time.monotonic()
+        if ends_connections(gateway):
+            return True
+        told_at = asked_at
+        return False
+
+    gateway.process.signal(signal.SIGTERM)
+    until(is_told)
+    return told_at
+
+
 def ends_connections(gateway: Served) -> bool:
-    """True once the worker, told to stop, keeps no connection for another request."""
-    with closing(http.client.HTTPConnection(*gateway.address, timeout=5)) as connection:
-        connection.request("GET", "/health")
-        return connection.getresponse().headers["Connection"] == "close"
+    """True once the worker, told to stop, keeps no connection for another request, or takes in none
+    any more.
+    """
+    try:
+        return gateway.request("GET", "/health").headers["Connection"] == "close"
+    except (ConnectionError, http.client.HTTPException):
+        return True
 
 
 @pytest.mark.slow
@@ -199,7 +237,7 @@ def test_a_reload_under_load_loses_nothing() -> None:
                 outcomes[outcome(gateway.ask(f"{number}", stream=number % 2 == 0))] += 1
 
         def kept(number: int) -> None:
-            with closing(http.client.HTTPConnection(*gateway.address, timeout=15)) as connection:
+            with closing(http.client.HTTPConnection(*gateway.address, timeout=60)) as connection:
                 body = json.dumps(
                     {"stream": number % 2 == 0, "messages": [{"role": "user", "content": "Hi"}]}
                 )
@@ -277,7 +315,7 @@ def statuses(gateway: Served, *keys: str) -> list[int]:
 
 def replaced(gateway: Served, before: frozenset[int], count: int) -> frozenset[int]:
     """The workers, once there are so many and none of those before."""
-    until(lambda: len(workers := gateway.worker_pids()) == count and not workers & before, 20)
+    until(lambda: len(workers := gateway.worker_pids()) == count and not workers & before, 60)
     return gateway.worker_pids()
 
 
@@ -297,15 +335,18 @@ def test_nobody_listens_once_the_end_has_begun() -> None:
         SharedUpstream() as upstream,
         serving(settings(upstream), GRACEFUL_TIMEOUT_S="10") as gateway,
     ):
-        upstream.script(*answer(*["word "] * 15, pause_s=0.2))
+        is_closed = Gate()
+        upstream.script(Text("word "), is_closed.closed, *answer("word "))
         arriving = gateway.pieces()
         body = next(arriving)
         gateway.process.signal(signal.SIGTERM)
-        # gunicorn stops to accept within a second
-        until(lambda: is_refused(gateway.address), 2.5)
+        with Delays() as machine:
+            took_s = until(lambda: is_refused(gateway.address), 8)  # before the grace is over
+        is_closed.open()
         body += b"".join(arriving)
 
         assert gateway.process.wait() == 0
+    assert took_s < 2.5 + machine.total_s  # gunicorn stops to accept within a second
     assert body.endswith(b"data: [DONE]\n\n")
 
 

@@ -31,6 +31,6 @@ def test_no_request_gets_bytes_of_another_s_answer(count: int, arguments: tuple[
 
 def met(*arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.support.hostile_peer", *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=400, check=True)
     outcome: dict[str, Any] = json.loads(ran.stdout)
     return outcome

@@ -12,7 +12,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.encryption import Cipher
 from gbproxy.storage.migrate import migrate
 from tests.support.clock import Clock
-from tests.support.databases import CIPHER, Open, PostgreSQL
+from tests.support.databases import CIPHER, PATIENT_S, Open, PostgreSQL
 
 KINDS = ("sqlite", "postgresql")
 
@@ -45,8 +45,7 @@ def url(new_url: Callable[[], str]) -> str:
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    # A server that is late on a busy machine must not be taken for one that is away.
-    made = Database(url, request_timeout_s=10.0)
+    made = Database(url, request_timeout_s=PATIENT_S)
     migrate(made, CIPHER)
     yield made
     made.close()

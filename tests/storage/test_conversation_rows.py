@@ -32,7 +32,7 @@ from tests.support.conversation_machine import (
     ExpiringRows,
     Switchable,
 )
-from tests.support.databases import ROOT, Open
+from tests.support.databases import PATIENT_S, ROOT, Open
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ _HI, _HELLO, _WHY = (
 def test_no_session_ever_holds_what_its_conversation_does_not(
     database: Database, url: str, opened: Open
 ) -> None:
-    workers = [database, opened(url)]
+    workers = [database, opened(url, request_timeout_s=PATIENT_S)]
 
     class OverRows(ConversationMachine):
         def open_rows(
@@ -72,7 +72,7 @@ def test_the_same_holds_where_each_write_meets_others(database: Database, url: s
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
 
@@ -84,7 +84,7 @@ def test_a_request_that_fails_over_again_while_storage_is_away_keeps_its_convers
 ) -> None:
     clock = Clock()
     own_rows = Switchable(_rows(database, "a", clock))
-    rows = _rows(opened(url), "b", clock)
+    rows = _rows(opened(url, request_timeout_s=PATIENT_S), "b", clock)
     own, other = (
         Conversations(
             seen, session_timeout_s=TIMEOUT_S, delete_unrecorded=lambda _: None, clock=clock

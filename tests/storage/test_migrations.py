@@ -34,7 +34,7 @@ from gbproxy.storage.tokens_cookies import CookieRows, StoredToken, TokenRows
 from gbproxy.storage.workers import WorkerRegistry
 from tests.support.background import ONE, prewarmed
 from tests.support.clock import Clock
-from tests.support.databases import CIPHER, ROOT, Open, PostgreSQL
+from tests.support.databases import CIPHER, PATIENT_S, ROOT, Open, PostgreSQL
 
 KEY = "a-secret-key-of-the-tests"
 DIGEST, KEY_DIGEST = b"\x01" * 32, b"\xaa" * 32
@@ -54,7 +54,7 @@ def test_the_newest_migration_is_the_one_that_the_program_expects() -> None:
 
 
 def test_sessions_of_an_earlier_version_are_gone_on_with(opened: Open, url: str) -> None:
-    database, clock = opened(url), Clock()
+    database, clock = opened(url, request_timeout_s=PATIENT_S), Clock()
     at_revision(database, "0005")
     for state, holder in (("stock", "w"), ("running", "w"), ("idle", None), ("doomed", None)):
         session = {
@@ -90,7 +90,8 @@ def test_sessions_of_an_earlier_version_are_gone_on_with(opened: Open, url: str)
 
 
 def test_what_an_earlier_version_knew_beside_sessions_is_kept(opened: Open, url: str) -> None:
-    database, clock, cipher = opened(url), Clock(), Cipher([KEY])
+    database, clock = opened(url, request_timeout_s=PATIENT_S), Clock()
+    cipher = Cipher([KEY])
     at_revision(database, "0005")
     health = {"state": "cooling", "strikes": 2, "cause": "quota", "credential": ""}
     key = {"account_id": ONE.account_key}
@@ -157,7 +158,7 @@ def test_a_second_start_finds_nothing_to_do(
 
 def test_a_migration_is_told(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        migrate.migrate(Database(url), CIPHER)
+        migrate.migrate(Database(url, request_timeout_s=PATIENT_S), CIPHER)
 
     told = [record for record in caplog.records if record.getMessage() == "database.migrated"]
     assert [(record.before, record.after) for record in told] == [(None, REVISION)]
@@ -173,7 +174,7 @@ def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(opened: Open, url: str) -> None:
-    database = opened(url)
+    database = opened(url, request_timeout_s=PATIENT_S)
     database.transact(
         lambda connection: connection.exec_driver_sql("CREATE TABLE workers (other INTEGER)")
     )
@@ -193,10 +194,11 @@ def test_two_processes_that_start_at_once_both_succeed(
     for _ in range(3):
         url = new_url()
         starting = [_preparing(url) for _ in range(3)]
-        ended = [(process.communicate(timeout=60)[1], process.returncode) for process in starting]
+        ended = [(process.communicate(timeout=200)[1], process.returncode) for process in starting]
 
         assert ended == [("", 0)] * 3
-        assert opened(url).fetch(text("SELECT version_num FROM alembic_version")) == [(REVISION,)]
+        database = opened(url, request_timeout_s=PATIENT_S)
+        assert database.fetch(text("SELECT version_num FROM alembic_version")) == [(REVISION,)]
 
 
 def _preparing(url: str) -> subprocess.Popen[str]:
@@ -246,7 +248,7 @@ def test_a_server_that_comes_in_time_is_used(
         if tries == 3:
             (tmp_path / ".s.PGSQL.5432").symlink_to(server.socket)
 
-    database = Database(f"{url}?host={tmp_path}")
+    database = Database(f"{url}?host={tmp_path}", request_timeout_s=PATIENT_S)
     migrate.migrate(database, CIPHER, clock=clock, sleep=sleep)
 
     assert tries == 3

@@ -21,7 +21,7 @@ from gbproxy.storage.tokens_cookies import CookieRows, TokenRows
 from tests.support import older_database as older
 from tests.support.accounts import widget_account
 from tests.support.clock import Clock
-from tests.support.databases import ROOT, Open, stored_accounts
+from tests.support.databases import PATIENT_S, ROOT, Open, stored_accounts
 
 NEW_KEY = "another-made-up-secret-key"
 ACCOUNTS = [
@@ -75,7 +75,7 @@ def test_every_account_is_as_it_was_stored_with_its_cookies_and_tokens(
 ) -> None:
     before = prepare.prepare(old, [older.SECRET_KEY])
 
-    database, cipher = opened(old), Cipher([older.SECRET_KEY])
+    database, cipher = opened(old, request_timeout_s=PATIENT_S), Cipher([older.SECRET_KEY])
     assert before == "0005"
     assert read(database, [older.SECRET_KEY], clock) == ACCOUNTS
     keys = {account.account_key for account in ACCOUNTS}
@@ -94,7 +94,7 @@ def test_its_status_is_told_without_changing_it(old: str) -> None:
 def test_neither_cookies_nor_ids_can_be_read_in_it(old: str, opened: Open) -> None:
     prepare.prepare(old, [older.SECRET_KEY])
 
-    rows = opened(old).fetch(text("SELECT * FROM accounts"))
+    rows = opened(old, request_timeout_s=PATIENT_S).fetch(text("SELECT * FROM accounts"))
     assert [row.upstream for row in rows] == ["widget"] * 3
     assert not any(
         value in str(row)
@@ -111,7 +111,7 @@ def test_another_secret_key_changes_nothing(old: str, opened: Open, clock: Clock
 
     assert revision(old) == "0005"
     prepare.prepare(old, [older.SECRET_KEY])
-    assert read(opened(old), [older.SECRET_KEY], clock) == ACCOUNTS
+    assert read(opened(old, request_timeout_s=PATIENT_S), [older.SECRET_KEY], clock) == ACCOUNTS
 
 
 def test_a_new_secret_key_may_come_with_the_new_version_and_the_old_one_can_go(
@@ -120,7 +120,7 @@ def test_a_new_secret_key_may_come_with_the_new_version_and_the_old_one_can_go(
     prepare.prepare(old, [NEW_KEY, older.SECRET_KEY])
     prepare.prepare(old, [NEW_KEY])
 
-    assert read(opened(old), [NEW_KEY], clock) == ACCOUNTS
+    assert read(opened(old, request_timeout_s=PATIENT_S), [NEW_KEY], clock) == ACCOUNTS
 
 
 def test_an_account_that_no_key_can_read_stays_left_out_and_the_others_come_over(
@@ -137,7 +137,10 @@ def test_an_account_that_no_key_can_read_stays_left_out_and_the_others_come_over
 
     told = [record for record in caplog.records if record.getMessage() == "secret.unreadable"]
     assert [record.account for record in told] == [ACCOUNTS[1].id]
-    assert read(opened(old), [older.SECRET_KEY], clock) == [ACCOUNTS[0], ACCOUNTS[2]]
+    assert read(opened(old, request_timeout_s=PATIENT_S), [older.SECRET_KEY], clock) == [
+        ACCOUNTS[0],
+        ACCOUNTS[2],
+    ]
 
 
 @pytest.mark.slow
@@ -153,7 +156,7 @@ def test_of_several_that_start_at_once_one_takes_it_over(
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]
 
-    ended = [(each.communicate(timeout=60)[0].strip(), each.returncode) for each in starting]
+    ended = [(each.communicate(timeout=200)[0].strip(), each.returncode) for each in starting]
 
     assert sorted(ended) == [("0005", 0), (REVISION, 0), (REVISION, 0)]
-    assert read(opened(old), [older.SECRET_KEY], clock) == ACCOUNTS
+    assert read(opened(old, request_timeout_s=PATIENT_S), [older.SECRET_KEY], clock) == ACCOUNTS

@@ -16,6 +16,7 @@ from gbproxy.storage.migrate import migrate
 from gbproxy.storage.request_log import RequestLogRows, Total, Wanted, new_id
 from tests.support.clock import NOON, Clock
 from tests.support.databases import CIPHER, Open
+from tests.support.delays import Delays
 from tests.support.logged_requests import logged
 
 HOUR_S = 3600.0
@@ -192,9 +193,11 @@ def test_a_million_rows_are_searched_and_summed_up_quickly(
         connection.execute(text("ANALYZE" if database.kind == "postgresql" else "SELECT 1"))
 
     def took_s(act: Callable[[], object]) -> float:
-        began_at = time.perf_counter()
-        act()
-        return time.perf_counter() - began_at
+        with Delays() as machine:
+            began_at = time.perf_counter()
+            act()
+            took_s = time.perf_counter() - began_at
+        return took_s - machine.total_s
 
     searches = {
         "all": EVERYTHING,

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -133,27 +133,33 @@ def killed_in_the_end(
 
 
 @contextmanager
-def only(gateway: Served, worker: int) -> Iterator[None]:
-    """Nobody but this worker answers, and none of the others holds what it needs."""
+def only(
+    gateway: Served, worker: int, *, nothing_is_held: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Nobody but this worker answers, and none of the others holds what it needs.
+
+    `nothing_is_held`: says so of a database on a server, once the others are stopped.
+    """
     others = gateway.worker_pids() - {worker}
     assert worker in gateway.worker_pids()
     try:
-        until(lambda: _are_stopped(others))
+        until(lambda: _are_stopped(others, nothing_is_held))
         yield
     finally:
         for other in others:
             os.kill(other, signal.SIGCONT)
 
 
-def _are_stopped(workers: Collection[int]) -> bool:
+def _are_stopped(workers: Collection[int], nothing_is_held: Callable[[], bool]) -> bool:
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
     states = [Path(f"/proc/{worker}/status").read_text() for worker in workers]
     if not all("\nState:\tT" in state for state in states):
         return False
-    # One that was stopped within a transaction would keep SQLite's lock: the request would go on
-    # without the database, and begin a conversation of its own.
-    if any(map(_is_locked, {file for worker in workers for file in _databases(worker)})):
+    # One that was stopped within a transaction would keep SQLite's lock, or a row's: the request
+    # would go on without the database, and begin a conversation of its own.
+    files = {file for worker in workers for file in _databases(worker)}
+    if any(map(_is_locked, files)) or not nothing_is_held():
         for worker in workers:
             os.kill(worker, signal.SIGCONT)
         return False

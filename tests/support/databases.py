@@ -31,6 +31,8 @@ from gbproxy.upstreams.widget.credential import WidgetCredential
 from tests.support.polling import until
 
 CIPHER = Cipher(["the secret key of these tests"])
+# The time limit of calls for whom a server that is late on a busy machine is not one that is away.
+PATIENT_S = 10.0
 Open = Callable[..., Database]  # makes one that is closed at the end of the test
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,4 +1,4 @@
-"""The gateway's own configuration, on a wall clock that a test may set: Python's, for all that runs
+"""The configuration of patient.conf.py, on a wall clock that a test may set: Python's, for all that runs
 in the process.
 
 Timers and the monotonic clock go on as they are, as on a machine whose clock is set. What is added
@@ -17,4 +17,4 @@ with open(os.environ["CLOCK_FILE"], "r+b") as _file:
 # before anything takes it for its own
 time.time = lambda: _machines() + struct.unpack("d", _ahead_s)[0]
 
-exec(open("gunicorn.conf.py").read())  # noqa: SIM115  gunicorn reads its configuration in this way too
+exec(open("tests/support/patient.conf.py").read())  # noqa: SIM115  gunicorn reads its configuration in this way too

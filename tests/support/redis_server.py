@@ -20,7 +20,7 @@ import pytest
 from tests.support.polling import until
 from tests.support.serving import free_port
 
-_START_S = 10.0
+_START_S = 30.0
 
 
 class Redis:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from tests.support.serving import free_port
+
 Address = tuple[str, int]
 
 _WITHIN_S = 5.0
@@ -25,7 +27,9 @@ class Relay:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
-        self.port = 0
+        self._drops = 0
+        # none that, while it is closed, an outgoing connection of anybody's may get
+        self.port = free_port()
         self.open()
 
     def __enter__(self) -> Self:
@@ -39,7 +43,6 @@ class Relay:
     def open(self) -> None:
         """Listen, on the same port as before."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
-        self.port = self._listener.getsockname()[1]
         self._start(self._accept, self._listener)
 
     def close(self) -> None:
@@ -59,6 +62,7 @@ class Relay:
     def drop(self) -> None:
         """End every connection."""
         with self._lock:
+            self._drops += 1
             ended, self._sockets = self._sockets, []
         for one in ended:
             with contextlib.suppress(OSError):
@@ -69,13 +73,14 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 peer = listener.accept()[0]
-                self._keep(peer)
+                self._keep(peer, lambda: self._listener is listener)
                 self._start(self._serve, peer)
 
     def _serve(self, peer: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            drops = self._drops
             target = socket.create_connection(self._ask_target(peer))
-            self._keep(target)
+            self._keep(target, lambda: self._drops == drops)
             self._connected(peer)
             self._start(_pump, target, peer)
             _pump(peer, target)
@@ -87,9 +92,14 @@ class Relay:
     def _connected(self, peer: socket.socket) -> None:
         """Say so, where the protocol does."""
 
-    def _keep(self, one: socket.socket) -> None:
+    def _keep(self, one: socket.socket, may_stay: Callable[[], bool]) -> None:
+        """Keep it until all are dropped. Raises OSError where they were already."""
         with self._lock:
-            self._sockets.append(one)
+            if may_stay():
+                self._sockets.append(one)
+                return
+        one.close()
+        raise OSError("it came as all were dropped")
 
     def _start(self, target: Callable[..., None], *arguments: socket.socket) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)

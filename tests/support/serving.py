@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -58,11 +59,16 @@ FORGETFUL = (
 )
 WITHOUT_PREWARMING = (*FORGETFUL[:-1], "gbproxy.app:create_app(prewarmed=0)")
 GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "gbproxy.app:create_app()")
+# Where what is tested is not how soon a request goes on without the database.
+PATIENT = (sys.executable, "-m", "gunicorn", "-c", "tests/support/patient.conf.py", GUNICORN[-1])
 DONE = "[DONE]"
 
-_START_S = 30.0
-_STOP_S = 20.0
+# How long this waits on a busy machine; none of it is a promise of the gateway's.
+_START_S = 60.0
+_STOP_S = 30.0
 _WAIT_S = 30.0
+
+_PORTS = range(20_000, 32_000)  # below those that the system gives to outgoing connections
 
 T = TypeVar("T")
 LogLine = dict[str, Any]
@@ -147,9 +153,13 @@ def process(
 
 
 def free_port() -> int:
-    """A port on which nobody listens, below those that the system gives to outgoing connections."""
+    """A port on which nobody listens. No other process of these tests gets it before somebody
+    does.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = _PORTS[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
     while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
+        port = random.SystemRandom().choice(own)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
@@ -413,7 +423,7 @@ class Served(Asking):
             f" {self.key}\r\nContent-Type: application/json\r\nContent-Length:"
             f" {len(body)}\r\nx-request-id: {request_id}\r\n\r\n"
         )
-        with socket.create_connection(self.address, timeout=15) as sock:
+        with socket.create_connection(self.address, timeout=_WAIT_S) as sock:
             sock.sendall(head.encode() + body)
             _, buffer = _receive_until(sock, b"\r\n\r\n", b"")
             while True:
@@ -432,7 +442,7 @@ class Call:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self._sock = socket.create_connection(served.address, timeout=15)
+        self._sock = socket.create_connection(served.address, timeout=_WAIT_S)
         self._buffer = b""
 
     def __enter__(self) -> Call:
@@ -471,7 +481,7 @@ class Call:
         with contextlib.suppress(BlockingIOError):
             while data:
                 data = data[self._sock.send(data) :]
-        self._sock.settimeout(15)
+        self._sock.settimeout(_WAIT_S)
 
     def wait_at_most(self, seconds: float) -> None:
         """From now on `read` raises TimeoutError when nothing comes for so long."""
@@ -492,6 +502,12 @@ class Call:
         """Everything up to this mark and with it."""
         before, self._buffer = _receive_until(self._sock, mark, self._buffer)
         return before + mark
+
+    def wait_for(self, *marks: bytes) -> None:
+        """Wait until these marks have come, one behind the other, and leave all to be read."""
+        wanted = re.compile(b".*".join(map(re.escape, marks)), re.DOTALL)
+        while not wanted.search(self._buffer):
+            self._buffer += _receive(self._sock)
 
     def reply(self) -> Reply:
         """The next answer on this connection, to its end."""
