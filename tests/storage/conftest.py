@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,13 @@ def cipher() -> Cipher:
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Makes databases that are closed at the end."""
+    """Makes databases that are closed at the end. A server on a busy machine is waited for, unless
+    a test names another time limit.
+    """
     with ExitStack() as stack:
-        yield lambda url, **options: stack.enter_context(closing(Database(url, **options)))
+
+        def make(url: str, **options: Any) -> Database:
+            patience = {"request_timeout_s": PATIENT_S} if url.startswith("postgresql") else {}
+            return stack.enter_context(closing(Database(url, **{**patience, **options})))
+
+        yield make

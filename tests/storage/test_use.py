@@ -16,6 +16,10 @@ from tests.support.polling import until
 NOON = 1_800_000_000.0 // 86_400 * 86_400 + 12 * HOUR_S
 ONE = NOON + HOUR_S
 SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE usename = current_user")
+OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
 DEADLOCKS = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
 
 
@@ -58,7 +62,9 @@ def test_workers_that_add_the_same_uses_do_not_end_each_other(
             for _ in range(20):
                 UseRows(database).add(mine)
 
-    before = watcher.fetch(DEADLOCKS)[0][0]  # of all tests on this server
+    # of all tests on this server, whose sessions have ended
+    until(lambda: watcher.fetch(OTHERS)[0][0] == 0)
+    before = watcher.fetch(DEADLOCKS)[0][0]
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(add, (uses, uses[::-1])))
 
