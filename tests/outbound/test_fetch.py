@@ -24,6 +24,7 @@ from gbproxy.outbound.addresses import Address
 from gbproxy.outbound.fetch import FetchedFile, FetchLimits, FileFetcher
 from gbproxy.simulator.http.certificates import make_certificates
 from tests.support.file_server import answer, serving
+from tests.support.ports import refusing_port
 from tests.support.relays import Proxy, Relay
 
 HOST = "files.example.com"
@@ -353,13 +354,11 @@ def test_an_answer_that_breaks_off_is_no_file(serve: Any) -> None:
 
 
 def test_a_host_or_proxy_that_cannot_be_reached_is_named_as_such() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-
-    assert "could not be reached" in refusal(f"http://{HOST}:{port}/").message
-    for scheme in ("http", "socks5"):
-        files = fetcher(proxy=f"{scheme}://127.0.0.1:{port}")
-        assert "the proxy in PROXY" in refusal(f"http://{HOST}/", files).message
+    with refusing_port() as port:
+        assert "could not be reached" in refusal(f"http://{HOST}:{port}/").message
+        for scheme in ("http", "socks5"):
+            files = fetcher(proxy=f"{scheme}://127.0.0.1:{port}")
+            assert "the proxy in PROXY" in refusal(f"http://{HOST}/", files).message
 
 
 @pytest.mark.parametrize("size", [10, 100_000])

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,9 @@ from gbproxy.simulator import (
     Stall,
     Write,
 )
+from tests.support.delays import Delays
+from tests.support.gates import Gate
+from tests.support.ports import refusing_port
 
 PATH = "/auth/getoxsrf"
 PATIENT = Timeouts(connect_s=10, read_s=10, request_s=30)
@@ -105,12 +108,6 @@ def listening(reply: bytes | None = b"") -> Iterator[tuple[int, list[bytes]]]:
     thread.join(5)
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 # Answers
 
 
@@ -155,14 +152,17 @@ def test_a_compressed_body_is_unpacked(upstream: Simulator, coding: str) -> None
 
 
 def test_bytes_are_given_as_they_arrive(upstream: Simulator) -> None:
+    gate = Gate()
     upstream.script(
-        Head(200, TYPE), Write(b"first"), Pause(0.1), Write(b"second"), End(), path="getoxsrf"
+        Head(200, TYPE), Write(b"first"), gate.closed, Write(b"second"), End(), path="getoxsrf"
     )
 
     with new_client() as outbound, outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply:
-        reads = list(reply.reads())
+        reads = reply.reads()
+        first = next(reads)
+        gate.open()
 
-    assert reads == [b"first", b"second"]
+        assert [first, *reads] == [b"first", b"second"]
 
 
 def test_redirects_are_answers_like_any_other(upstream: Simulator) -> None:
@@ -233,13 +233,15 @@ def test_a_small_compressed_body_that_unpacks_to_a_large_one_is_refused(
 def test_a_whole_answer_may_take_only_so_long(upstream: Simulator) -> None:
     drip: tuple[Action, ...] = (Write(b"x"), Pause(0.05)) * 100
     upstream.script(Head(200, TYPE), *drip, End(), path="getoxsrf")
-    started = time.monotonic()
 
-    error = failure(f"{upstream.url}{PATH}", Timeouts(2, 5, 0.4))
+    with Delays() as machine:
+        started = time.monotonic()
+        error = failure(f"{upstream.url}{PATH}", Timeouts(2, 5, 0.4))
+        took_s = time.monotonic() - started
 
     assert type(error) is UpstreamTimeout
     assert error.message == "the answer took longer than 0.4 s"
-    assert time.monotonic() - started < 2
+    assert took_s - machine.total_s < 2
 
 
 @pytest.mark.parametrize(
@@ -264,13 +266,15 @@ def test_silence_may_not_outlast_the_time_for_a_whole_answer(
 ) -> None:
     upstream.set(transfer=transfer)
     upstream.script(*script, path="getoxsrf")
-    started = time.monotonic()
 
-    error = failure(f"{upstream.url}{PATH}", Timeouts(2, 8, 0.4))
+    with Delays() as machine:
+        started = time.monotonic()
+        error = failure(f"{upstream.url}{PATH}", Timeouts(2, 8, 0.4))
+        took_s = time.monotonic() - started
 
     assert type(error) is UpstreamTimeout
     assert error.message == "the answer took longer than 0.4 s"
-    assert time.monotonic() - started < 2
+    assert took_s - machine.total_s < 2
 
 
 @pytest.mark.parametrize("transfer", ["chunked", "content_length", "close"])
@@ -279,19 +283,21 @@ def test_the_rest_of_an_answer_can_be_given_less_time_while_it_arrives(
 ) -> None:
     upstream.set(transfer=transfer)
     upstream.script(Head(200, TYPE), Write(b"x"), Stall(), path="getoxsrf")
-    started = time.monotonic()
 
-    with (
-        new_client(Timeouts(2, 8, 8)) as outbound,
-        outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply,
-    ):
-        reads = reply.reads()
-        assert next(reads) == b"x"
-        reply.limit_rest(0.1)
-        with pytest.raises(UpstreamTimeout):
-            next(reads)
+    with Delays() as machine:
+        started = time.monotonic()
+        with (
+            new_client(Timeouts(2, 8, 8)) as outbound,
+            outbound.stream("GET", f"{upstream.url}{PATH}", {}) as reply,
+        ):
+            reads = reply.reads()
+            assert next(reads) == b"x"
+            reply.limit_rest(0.1)
+            with pytest.raises(UpstreamTimeout):
+                next(reads)
+        took_s = time.monotonic() - started
 
-    assert time.monotonic() - started < 2
+    assert took_s - machine.total_s < 2
 
 
 # What breaks
@@ -401,9 +407,8 @@ def test_a_body_that_is_not_what_its_header_says_is_an_error(upstream: Simulator
 def test_an_address_that_does_not_answer_is_an_upstream_error_without_the_address(
     url: str, words: str
 ) -> None:
-    port = free_port()
-
-    error = failure(url.format(port=port))
+    with refusing_port() as port:
+        error = failure(url.format(port=port))
 
     assert type(error) is UpstreamBroken
     assert words in error.message
@@ -555,11 +560,11 @@ def test_a_proxy_s_own_name_and_password_go_to_the_proxy(upstream: Simulator) ->
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
 @pytest.mark.parametrize("target", ["http://upstream.invalid/x", "https://upstream.invalid/x"])
 def test_a_proxy_that_does_not_answer_is_named_and_nothing_else(scheme: str, target: str) -> None:
-    port = free_port()
     if scheme == "socks5":
         target = target.replace("upstream.invalid", "127.0.0.1")  # this kind resolves names here
 
-    error = failure(target, proxy=f"{scheme}://ada:secret@127.0.0.1:{port}")
+    with refusing_port() as port:
+        error = failure(target, proxy=f"{scheme}://ada:secret@127.0.0.1:{port}")
 
     assert type(error) is UpstreamBroken
     assert not error.was_taken
@@ -598,20 +603,22 @@ def test_a_socks_proxy_that_is_none_is_named() -> None:
 def test_the_time_spent_waiting_on_the_upstream_is_measured(upstream: Simulator) -> None:
     measured = request_context.begin("req-1")
     upstream.script(
-        HoldHeaders(0.1),
+        HoldHeaders(0.3),
         Head(200, TYPE),
         Write(b"x"),
-        Pause(0.1),
+        Pause(0.3),
         Write(b"y"),
         End(),
         path="getoxsrf",
     )
 
-    with new_client() as outbound:
+    with new_client() as outbound, Delays() as machine:
         outbound.request("GET", f"{upstream.url}{PATH}", {})
 
-    assert 0.2 <= measured.upstream_s < 2.0
-    assert measured.overhead_ms() < measured.elapsed_ms() - 190
+    # who comes late to a wait has less of it
+    assert measured.upstream_s + machine.total_s >= 0.5
+    assert measured.upstream_s - machine.total_s < 2.0
+    assert measured.overhead_ms() < measured.elapsed_ms() - 490 + machine.total_s * 1000
 
 
 # Messages

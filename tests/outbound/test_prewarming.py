@@ -22,6 +22,7 @@ from gbproxy.outbound.connections import is_quiet
 from gbproxy.outbound.pools import prewarm
 from gbproxy.simulator import Simulator
 from gbproxy.simulator.http.certificates import make_certificates
+from tests.support.ports import refusing_port
 
 PATH = "/login"
 WITHIN_S = 10.0
@@ -38,7 +39,7 @@ def new_client(
     upstream: Simulator, proxy: str | None = None, ca_bundle: Path | None = None
 ) -> Iterator[HttpClient]:
     outbound = HttpClient(
-        Timeouts(connect_s=2), proxy=proxy, ca_bundle=ca_bundle or upstream.ca_file
+        Timeouts(connect_s=WITHIN_S), proxy=proxy, ca_bundle=ca_bundle or upstream.ca_file
     )
     try:
         yield outbound
@@ -255,27 +256,22 @@ def test_a_tunnel_is_opened_ahead_too(scheme: str, tmp_path: Path) -> None:
 # Failures
 
 
-def refused() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
 @pytest.mark.parametrize(
     ("url", "proxy"),
     [
-        (refused(), None),
+        ("http://127.0.0.1:{port}", None),
         ("http://", None),
-        ("https://upstream.invalid", refused()),
-        ("https://127.0.0.1", refused().replace("http", "socks5h")),
+        ("https://upstream.invalid", "http://127.0.0.1:{port}"),
+        ("https://127.0.0.1", "socks5h://127.0.0.1:{port}"),
     ],
     ids=["nobody there", "no address", "no proxy", "no socks proxy"],
 )
 def test_a_failure_is_only_logged(
     url: str, proxy: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG, "gbproxy"):
-        HttpClient(Timeouts(connect_s=1), proxy=proxy).prewarm(url)
+    with refusing_port() as port, caplog.at_level(logging.DEBUG, "gbproxy"):
+        proxy = proxy and proxy.format(port=port)
+        HttpClient(Timeouts(connect_s=1), proxy=proxy).prewarm(url.format(port=port))
 
     assert [record.getMessage() for record in caplog.records] == ["connection.failed"]
 
