@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from traceback import walk_stack
 
 import pytest
 
+from gbproxy.accounts.lease_queue import LeaseQueue
 from gbproxy.accounts.pool import Pool
 from gbproxy.domain.account import Account
 from gbproxy.errors import (
@@ -21,6 +24,7 @@ from gbproxy.errors import (
 )
 from gbproxy.observability import request_context
 from tests.support.clock import Clock
+from tests.support.delays import Delays
 from tests.support.polling import until
 from tests.support.pools import BUSY, EMPTY, A, B, C, Request, in_flight, leased, pool
 
@@ -65,13 +69,13 @@ def test_many_threads_share_the_accounts_evenly() -> None:
     def answer() -> None:
         with accounts.lease() as mine:
             held.append(mine.id)
-            all_hold_one.wait(10)
+            all_hold_one.wait(30)
 
     threads = [threading.Thread(target=answer) for _ in range(30)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
 
     assert sorted(held) == ["a"] * 10 + ["b"] * 10 + ["c"] * 10
     assert in_flight(accounts) == 0
@@ -81,7 +85,7 @@ def test_many_threads_share_the_accounts_evenly() -> None:
 
 
 def test_more_than_the_slots_wait_and_are_served_in_order() -> None:
-    accounts = pool(A, concurrency=1, wait_s=10)
+    accounts = pool(A, concurrency=1, wait_s=60)
     served: list[int] = []
 
     with accounts.lease():
@@ -97,7 +101,7 @@ def test_more_than_the_slots_wait_and_are_served_in_order() -> None:
 
 
 def test_a_newcomer_does_not_pass_those_who_wait() -> None:
-    accounts = pool(A, concurrency=1, wait_s=10)
+    accounts = pool(A, concurrency=1, wait_s=60)
     with accounts.lease():
         first = Request(accounts, hold=True)
 
@@ -109,7 +113,7 @@ def test_a_newcomer_does_not_pass_those_who_wait() -> None:
 
 
 def test_whichever_account_is_free_first_serves_the_one_that_waits() -> None:
-    accounts = pool(A, B, concurrency=1, wait_s=10)
+    accounts = pool(A, B, concurrency=1, wait_s=60)
 
     with accounts.lease():
         with accounts.lease():
@@ -137,20 +141,22 @@ def test_one_that_waits_in_vain_is_told_so_and_leaves_the_queue() -> None:
 
 
 def test_time_alone_wakes_those_who_wait() -> None:
-    accounts = Pool([A, B], concurrency=1, wait_s=5)
-    accounts.failed(B, "text", UpstreamOverloaded("busy", retry_after=1.0))
+    accounts = Pool([A, B], concurrency=1, wait_s=60)
 
-    with accounts.lease():
+    with Delays() as machine:
         started = time.monotonic()
-        other = Request(accounts)
+        accounts.failed(B, "text", UpstreamOverloaded("busy", retry_after=1.0))
+        with accounts.lease():
+            other = Request(accounts)
 
-        assert other.wait() == "b"
+            assert other.wait() == "b"
+        took_s = time.monotonic() - started
 
-    assert 0.5 < time.monotonic() - started < 4
+    assert 0.5 < took_s < 4 + machine.total_s
 
 
 def test_a_slot_goes_to_the_first_who_can_use_it() -> None:
-    accounts = pool(A, B, concurrency=1, wait_s=5)
+    accounts = pool(A, B, concurrency=1, wait_s=60)
     with ExitStack() as a, ExitStack() as b:
         a.enter_context(accounts.lease(required=A.account_key))
         b.enter_context(accounts.lease(required=B.account_key))
@@ -174,7 +180,7 @@ def test_a_slot_goes_to_the_first_who_can_use_it() -> None:
 
 
 def test_one_who_waits_for_an_account_that_cools_down_meanwhile_is_told() -> None:
-    accounts = pool(A, B, concurrency=1, wait_s=5)
+    accounts = pool(A, B, concurrency=1, wait_s=60)
 
     with accounts.lease() as first, accounts.lease():
         stubborn, patient = Request(accounts, required=A.account_key), Request(accounts, hold=True)
@@ -189,7 +195,7 @@ def test_one_who_waits_for_an_account_that_cools_down_meanwhile_is_told() -> Non
 
 def test_a_newcomer_does_not_pass_those_who_wait_when_time_alone_has_opened_a_slot() -> None:
     clock = Clock()
-    accounts = pool(A, B, clock=clock, concurrency=1, wait_s=5)
+    accounts = pool(A, B, clock=clock, concurrency=1, wait_s=60)
     accounts.failed(B, "text", BUSY)
 
     with accounts.lease():
@@ -209,25 +215,42 @@ class Left(BaseException):
     """A client that has left while its request waited."""
 
 
+def waits_in_the_queue(ident: int) -> bool:
+    """True if this thread does, and holds no lock."""
+    top = sys._current_frames()[ident]
+    is_waiting = top.f_code is threading.Condition.wait.__code__ and "saved_state" in top.f_locals
+    return is_waiting and any(
+        frame.f_code is LeaseQueue._wait.__code__ for frame, _ in walk_stack(top)
+    )
+
+
 @contextmanager
 def interrupted(first: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """What this thread waits for is broken off by `Left`, as gevent breaks off a greenlet."""
+    """What this thread waits for in the queue is broken off by `Left`, as gevent breaks off a
+    greenlet.
+    """
+    waiting = threading.get_ident()
 
     def leave(*_: object) -> None:
         first()
         raise Left
 
+    def interrupt() -> None:
+        until(lambda: waits_in_the_queue(waiting))
+        signal.pthread_kill(waiting, signal.SIGALRM)
+
     before = signal.signal(signal.SIGALRM, leave)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        interrupting.join()
         signal.signal(signal.SIGALRM, before)
 
 
 def test_one_that_leaves_the_queue_gives_its_turn_on() -> None:
-    accounts = pool(A, concurrency=1, wait_s=10)
+    accounts = pool(A, concurrency=1, wait_s=60)
 
     with accounts.lease():
         with interrupted(), pytest.raises(Left), accounts.lease():
@@ -239,7 +262,7 @@ def test_one_that_leaves_the_queue_gives_its_turn_on() -> None:
 
 
 def test_one_that_leaves_just_when_it_is_served_gives_its_slot_on() -> None:
-    accounts = pool(A, concurrency=1, wait_s=10)
+    accounts = pool(A, concurrency=1, wait_s=60)
     holder = ExitStack()
     holder.enter_context(accounts.lease())
     behind: list[Request] = []

@@ -105,7 +105,7 @@ class Gate:
 
     def __call__(self) -> Reply:
         self.reached.set()
-        assert self.open.wait(10)
+        assert self.open.wait(60)
         if isinstance(self._answer, BaseException):
             raise self._answer
         return self._answer

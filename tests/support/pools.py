@@ -21,6 +21,7 @@ from tests.support.accounts import widget_account
 from tests.support.clock import NOON, Clock
 from tests.support.polling import until
 
+_WITHIN_S = 60.0
 MIDNIGHT = NOON + 12 * 3600
 
 EMPTY = QuotaExhausted("empty")
@@ -186,12 +187,12 @@ class Request:
 
     def wait(self) -> str | GatewayError:
         """The account that it got, or what it heard."""
-        assert self._done.wait(10)
+        assert self._done.wait(_WITHIN_S)
         return self._result
 
     def end(self) -> None:
         self._go_on.set()
-        self._thread.join(10)
+        self._thread.join(_WITHIN_S)
 
     @property
     def account(self) -> str:
@@ -208,7 +209,7 @@ class Request:
                 self._on_lease()
                 self._done.set()
                 if self._hold:
-                    assert self._go_on.wait(10)
+                    assert self._go_on.wait(_WITHIN_S)
         except GatewayError as error:
             self._result = error
             self._done.set()
