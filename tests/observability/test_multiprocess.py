@@ -154,17 +154,27 @@ def test_a_directory_is_held_as_long_as_a_process_that_uses_it_lives(tmp_path: P
     assert list(tmp_path.iterdir()) == [own]
 
 
-def test_a_page_that_is_being_read_is_waited_for(folder: Path) -> None:
+def test_a_page_that_is_being_read_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counted(folder, 11, 2.0)
     begun, read = threading.Event(), threading.Event()
 
     def hold() -> None:
         with multiprocess.locked_files(folder):
             begun.set()
-            read.wait(0.05)
+            assert read.wait(30)
+
+    def read_meanwhile(seconds: float) -> None:
+        """What happens while somebody waits."""
+        read.set()
+        reading.result(30)
 
     with ThreadPoolExecutor(1) as threads:
         reading = threads.submit(hold)
-        begun.wait(10)
+        assert begun.wait(30)
+        monkeypatch.setattr(time, "sleep", read_meanwhile)
         assert multiprocess.merge_ended(folder, [11])
-        reading.result()
+        monkeypatch.undo()
+
+    assert read.is_set()
