@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html import unescape
 
 import pytest
@@ -22,8 +23,8 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 FRAGMENTS = {"HX_Request": "true"}
 
 
-@pytest.fixture(scope="module")
-def filled() -> Iterator[Browser]:
+@contextmanager
+def filled_gateway() -> Iterator[Browser]:
     """A gateway with sixty good requests, and one that failed, all of whose texts are hostile."""
     with in_process({"ADMIN_KEY": ADMIN_KEY}, upstream=Probed()) as app:
         browser = Browser(app, Probed(), app.app.test_client())
@@ -33,6 +34,20 @@ def filled() -> Iterator[Browser]:
         texts = {name: f"={name}{HOSTILE}" for name in names}
         rows.add([logged(now - 200, code=f"=code{HOSTILE}", status=502, **texts)])
         assert browser.sign_in().status_code == 303
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def filled() -> Iterator[Browser]:
+    """For tests that add none."""
+    with filled_gateway() as browser:
+        yield browser
+
+
+@pytest.fixture
+def own_filled() -> Iterator[Browser]:
+    """For one that adds some: they come before those that others look for."""
+    with filled_gateway() as browser:
         yield browser
 
 
@@ -46,10 +61,10 @@ def next_page(page: str) -> str:
     return unescape(found[1])
 
 
-def test_requests_are_shown_page_by_page_while_new_ones_come(filled: Browser) -> None:
-    first = filled.get("/admin/requests?key=0f")
-    filled.services.storage.request_log.add([logged(time.time() - 10, request_id="good-888")])
-    second = filled.get(next_page(first.text))
+def test_requests_are_shown_page_by_page_while_new_ones_come(own_filled: Browser) -> None:
+    first = own_filled.get("/admin/requests?key=0f")
+    own_filled.services.storage.request_log.add([logged(time.time() - 10, request_id="good-888")])
+    second = own_filled.get(next_page(first.text))
 
     assert ids(first.text) == [f"good-{n}" for n in range(59, 9, -1)]
     assert ids(second.text) == [f"good-{n}" for n in range(9, -1, -1)]
@@ -82,16 +97,16 @@ def test_a_wrong_search_is_told(filled: Browser, search: str) -> None:
     assert 'role="alert"' in answer.text
 
 
-def test_the_table_is_sent_again_only_with_something_new(filled: Browser) -> None:
-    page = filled.get("/admin/requests?model=gemini-auto").text
+def test_the_table_is_sent_again_only_with_something_new(own_filled: Browser) -> None:
+    page = own_filled.get("/admin/requests?model=gemini-auto").text
     found = re.search(r'hx-get="([^"]+)"', page)
     assert found
     table = unescape(found[1])
-    before = filled.get(table, **FRAGMENTS)
-    filled.services.storage.request_log.add(
+    before = own_filled.get(table, **FRAGMENTS)
+    own_filled.services.storage.request_log.add(
         [logged(time.time(), request_id="good-777", key="another")]
     )
-    after = filled.get(table, **FRAGMENTS)
+    after = own_filled.get(table, **FRAGMENTS)
 
     assert before.status_code == 204
     assert (after.status_code, ids(after.text)[0]) == (200, "good-777")
@@ -142,8 +157,8 @@ def test_csv_of_a_wrong_search_is_refused_before_it_begins(filled: Browser) -> N
     assert filled.get("/admin/requests.csv?status=many").status_code == 400
 
 
-def test_the_overview_sums_up(filled: Browser) -> None:
-    page = filled.get("/admin/overview", Accept_Language="en")
+def test_the_overview_sums_up(own_filled: Browser) -> None:
+    page = own_filled.get("/admin/overview", Accept_Language="en")
 
     said = words(page)
     assert "The last hour Requests" in said
@@ -161,10 +176,10 @@ def test_the_overview_sums_up(filled: Browser) -> None:
         assert "<rect" in chart
     seen = re.search(r"seen=([0-9a-f]+)", page.text)
     assert seen
-    same = filled.get(f"/admin/overview/figures?seen={seen[1]}", **FRAGMENTS)
-    filled.services.storage.request_log.add([logged(time.time() + 0.5)])
+    same = own_filled.get(f"/admin/overview/figures?seen={seen[1]}", **FRAGMENTS)
+    own_filled.services.storage.request_log.add([logged(time.time() + 0.5)])
     assert same.status_code == 204
-    again = filled.get(f"/admin/overview/figures?seen={seen[1]}", **FRAGMENTS)
+    again = own_filled.get(f"/admin/overview/figures?seen={seen[1]}", **FRAGMENTS)
     assert again.status_code == 200
 
 
