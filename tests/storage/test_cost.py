@@ -23,6 +23,7 @@ from gbproxy.storage.database import Database
 from gbproxy.storage.session_statements import PREWARMED
 from gbproxy.storage.tables import sessions
 from gbproxy.upstreams.base import UpstreamRequest
+from tests.support.databases import PATIENT_S
 from tests.support.fake_upstream import ACCOUNT, FakeUpstream
 from tests.support.polling import until
 from tests.support.serving import InProcess, in_process
@@ -118,8 +119,12 @@ def watch() -> Iterator[Watch]:
 
 
 @pytest.fixture
-def app(database: Database, url: str, watch: Watch) -> Iterator[InProcess]:
+def app(
+    database: Database, url: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[InProcess]:
     """A gateway on that database, with prewarmed sessions."""
+    # After an outage, as which a busy server would count, none are made for half a minute.
+    monkeypatch.setitem(Database.__init__.__kwdefaults__, "request_timeout_s", PATIENT_S)
     with in_process(ACCOUNT, upstream=watch, DATABASE_URL=url, SECRET_KEY=SECRET) as made:
         until(lambda: finds_a_prewarmed_session(made, watch))
         prewarmed = select(sessions.c.id).where(sessions.c.state == PREWARMED)
