@@ -15,6 +15,7 @@ from gbproxy.app import EXTENSION
 from gbproxy.domain.account import Account
 from gbproxy.errors import GatewayError
 from gbproxy.services import Services
+from gbproxy.sessions.prewarmed import PREWARMED_PER_ACCOUNT
 from gbproxy.storage.prepare import prepare
 from gbproxy.upstreams.widget.credential import credential_of
 from tests.support.fake_upstream import FakeUpstream
@@ -121,10 +122,12 @@ def opened() -> Iterator[Opened]:
     """Makes apps with these settings; they end with the test."""
     with ExitStack() as stack:
 
-        def open_(**settings: str) -> AdminHarness:
+        def open_(*, prewarmed: int = PREWARMED_PER_ACCOUNT, **settings: str) -> AdminHarness:
             upstream = Probed()
             app = stack.enter_context(
-                in_process({"ADMIN_KEY": ADMIN_KEY}, upstream=upstream, **settings)
+                in_process(
+                    {"ADMIN_KEY": ADMIN_KEY}, upstream=upstream, prewarmed=prewarmed, **settings
+                )
             )
             return AdminHarness(app, upstream)
 

@@ -29,6 +29,7 @@ from gbproxy.simulator import (
     quota,
 )
 from tests.support.chats import used_sessions
+from tests.support.gates import Gate
 from tests.support.serving import Front, Reply, Served, SharedUpstream, fronting
 from tests.support.texts import FRAGMENTS, QUESTION, TEXT
 
@@ -36,6 +37,7 @@ T = TypeVar("T")
 USED = "gemini-3.8-flash"
 VERSIONS = ("v1", "v1beta")
 HEARTBEAT_S = 0.3
+HEARTBEAT = b"1\r\n\n\r\n"  # a chunk
 
 # Its converters warn of what other APIs of Google's have.
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:google.genai")
@@ -375,15 +377,20 @@ def test_heartbeats_pass_unseen(impatient: Front, version: str) -> None:
 
 def test_an_array_with_heartbeats_is_valid_json(impatient: Front) -> None:
     impatient.renew()
-    silence = 3 * HEARTBEAT_S
-    impatient.upstream.script(HoldHeaders(silence), Text("Hel"), Pause(silence), *answer("lo"))
+    begins, goes_on = Gate(), Gate()
+    impatient.upstream.script(begins.closed, Text("Hel"), goes_on.closed, *answer("lo"))
+    body = '{"contents": [{"parts": [{"text": "Hi"}]}]}'
+    named = {**impatient.gateway.headers, "Host": "gateway", "Content-Length": str(len(body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+    path = f"/v1beta/models/{USED}:streamGenerateContent"
 
-    reply = impatient.gateway.request(
-        "POST",
-        f"/v1beta/models/{USED}:streamGenerateContent",
-        b'{"contents": [{"parts": [{"text": "Hi"}]}]}',
-        impatient.gateway.headers,
-    )
+    with impatient.gateway.call() as call:
+        call.send(f"POST {path} HTTP/1.1\r\n{lines}\r\n{body}".encode())
+        call.wait_for(b"\r\n\r\n", HEARTBEAT)
+        begins.open()
+        call.wait_for(b"Hel", HEARTBEAT)
+        goes_on.open()
+        reply = call.reply()
 
     assert reply.body.startswith(b"\n")
     responses = reply.json()

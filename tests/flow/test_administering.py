@@ -14,6 +14,8 @@ import pytest
 
 from gbproxy.simulator import Text, answer
 from tests.support.chats import killed_in_the_end, only, workers
+from tests.support.delays import Delays
+from tests.support.gates import Gate
 from tests.support.polling import until
 from tests.support.serving import Reply, Served, SharedUpstream
 
@@ -71,22 +73,31 @@ def everywhere(gateway: Served, status: int) -> Callable[[], bool]:
 def test_an_account_is_added_asked_checked_disabled_and_removed_in_every_worker(
     upstream: SharedUpstream, gateway: Served, record_property: Record
 ) -> None:
+    waited: list[float] = []
+
+    def wait_until_everywhere(status: int) -> None:
+        with Delays(gateway.worker_pids()) as delays:
+            waited_s = until(everywhere(gateway, status), every_s=0.05)
+        waited.append(waited_s - delays.total_s)
+
     nobody = everywhere(gateway, 503)()
     added = call(gateway, "POST", "", own(upstream)).json()
-    waited = [until(everywhere(gateway, 200), every_s=0.05)]
+    wait_until_everywhere(200)
     checked = call(gateway, "POST", f"/{added['id']}/check").json()
     call(gateway, "PUT", f"/{added['id']}", {"is_active": False})
-    waited.append(until(everywhere(gateway, 503), every_s=0.05))
+    wait_until_everywhere(503)
     call(gateway, "PUT", f"/{added['id']}", {"is_active": True})
-    waited.append(until(everywhere(gateway, 200), every_s=0.05))
+    wait_until_everywhere(200)
 
-    upstream.script(Text("Slowly "), *answer(*["and more "] * 10, pause_s=0.1))
+    others = Gate()
+    upstream.script(Text("Slowly "), others.closed, *answer(*["and more "] * 10))
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(gateway.ask, "Count.", stream=True)
         assert upstream.wait_for(lambda: upstream.open_streams == 1)
         until(lambda: call(gateway, "GET", f"/{added['id']}").json()["in_flight"] == 1)
         removed = call(gateway, "DELETE", f"/{added['id']}")
-        waited.append(until(everywhere(gateway, 503), every_s=0.05))
+        wait_until_everywhere(503)
+        others.open()
         ended = running.result()
 
     record_property("seconds", [round(seconds, 2) for seconds in waited])

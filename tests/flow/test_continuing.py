@@ -21,6 +21,7 @@ from gbproxy.simulator import (
     Final,
     Pause,
     Rst,
+    Stall,
     Text,
     answer,
     denied,
@@ -462,7 +463,7 @@ def test_an_id_in_which_an_answer_runs_is_busy(
     gateway: Served, upstream: SharedUpstream, stream: bool
 ) -> None:
     chat = begun(gateway)
-    upstream.script(Text("Slowly "), *answer(*["and more "] * 50, pause_s=0.1))
+    upstream.script(Text("Slowly "), Stall())
     with gateway.call() as call:
         call.send(_raw(gateway, "And the sun?", {"X-Conversation-Id": str(chat.conversation)}))
         call.read_until(b"Slowly ")
@@ -476,7 +477,7 @@ def test_an_id_in_which_an_answer_runs_is_busy(
 
 
 def test_an_id_is_busy_also_in_its_first_answer(gateway: Served, upstream: SharedUpstream) -> None:
-    upstream.script(Text("Slowly "), *answer(*["and more "] * 50, pause_s=0.1))
+    upstream.script(Text("Slowly "), Stall())
     with gateway.call() as call:
         call.send(_raw(gateway, topic()))
         head = call.read_until(b"Slowly ")
@@ -809,10 +810,10 @@ def test_an_expired_conversation_is_deleted_upstream_and_begins_afresh(own: dict
         upstream.script(*http_error(503, "UNAVAILABLE"), path="widgetDeleteSession", times=1)
         chat, silent, named = begun(gateway), begun(gateway), begun(gateway)
         kept, *others = used_sessions(upstream)
-        for number in range(2):  # each turn begins its time anew
-            assert not upstream.wait_for(lambda: kept.deleted, 2.6)
+        for number in range(5):  # each turn begins its time anew
+            assert not upstream.wait_for(lambda: kept.deleted, 1.1)
             chat.say(f"Still here {number}")
-        assert [len(texts) for texts in texts_by_session(upstream)] == [3, 1, 1]
+        assert [len(texts) for texts in texts_by_session(upstream)] == [6, 1, 1]
 
         assert upstream.wait_for(
             lambda: kept.deleted and any(session.deleted for session in others)
@@ -824,7 +825,7 @@ def test_an_expired_conversation_is_deleted_upstream_and_begins_afresh(own: dict
         assert_not_found(by_id(gateway, named.conversation))
         silent.say("And the sun?")
         sessions = texts_by_session(upstream)
-        assert [len(texts) for texts in sessions] == [3, 1, 1, 1]
+        assert [len(texts) for texts in sessions] == [6, 1, 1, 1]
         assert holds(sessions[3][0], silent.messages[:3])
 
 

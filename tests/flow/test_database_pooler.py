@@ -13,7 +13,7 @@ import pytest
 from gbproxy.storage.database import Database
 from tests.support.chats import Chat, accounts, killed_in_the_end, texts_by_session, topic
 from tests.support.databases import LEFT_BEHIND, PgBouncer, PostgreSQL, pgbouncer
-from tests.support.serving import SharedUpstream
+from tests.support.serving import PATIENT, SharedUpstream
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def pooler(server: PostgreSQL) -> Iterator[PgBouncer]:
 
 def test_two_workers_share_the_one_session_of_a_pooler_with_others(pooler: PgBouncer) -> None:
     url = pooler.new_database()
-    with SharedUpstream() as upstream, closing(Database(url)) as other:
+    with SharedUpstream() as upstream, closing(Database(url, request_timeout_s=10.0)) as other:
         settings = accounts(upstream, 2) | {
             "DATABASE_URL": url,
             "SECRET_KEY": "a-secret-key-for-tests-1",
         }
-        with killed_in_the_end(settings, WEB_CONCURRENCY="2") as gateway:
+        with killed_in_the_end(settings, command=PATIENT, WEB_CONCURRENCY="2") as gateway:
             chats = [Chat(gateway) for _ in range(6)]
             with ThreadPoolExecutor(len(chats)) as threads:
                 for _ in range(3):

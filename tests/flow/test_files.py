@@ -12,6 +12,7 @@ import pytest
 
 from gbproxy.simulator import HoldHeaders, http_error, overloaded
 from tests.support.chats import accounts, csesidx, topic
+from tests.support.delays import Delays
 from tests.support.file_server import answer
 from tests.support.linked_files import LeadingProxy
 from tests.support.messages_with_files import (
@@ -39,6 +40,7 @@ MB = 1024 * 1024
 MOST_CHARS = 3000
 FOX, OWL = "93.184.216.34", "93.184.216.35"  # public addresses, as far as anybody here knows
 NOTICED_S = 0.2
+UPLOAD_S = 3.0  # longer than a busy machine holds anybody up
 
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 Record = Callable[[str, object], None]
@@ -163,7 +165,7 @@ def test_a_tool_s_files_stand_behind_its_result(gateway: Served, upstream: Share
 
 def test_files_go_up_side_by_side_four_at_once_and_keep_their_order(front: Front) -> None:
     upstream = front.upstream
-    upstream.set(upload_delay_s=1.5)
+    upstream.set(upload_delay_s=UPLOAD_S)
     contents = [PNG + bytes([number]) for number in range(6)]
 
     reply = front.gateway.ask([says(text("Which?"), *map(image, contents))])
@@ -173,7 +175,7 @@ def test_files_go_up_side_by_side_four_at_once_and_keep_their_order(front: Front
     assert [content for _, _, content in files_of(upstream, question)] == contents
     began = [call.time for call in upstream.calls(UPLOAD) if call.csesidx is not None]
     first_s = [at - began[0] for at in began]
-    assert first_s[3] < 1.5 <= first_s[4]  # the fifth when one of the four was through
+    assert first_s[3] < UPLOAD_S <= first_s[4]  # the fifth when one of the four was through
 
 
 # What is there already
@@ -331,7 +333,7 @@ def test_more_than_a_hundred_files_are_too_many(front: Front) -> None:
 
 
 def test_a_stream_beats_while_a_slow_upload_runs(front: Front) -> None:
-    front.upstream.set(upload_delay_s=1.0)
+    front.upstream.set(upload_delay_s=UPLOAD_S)
 
     reply = front.gateway.ask([says(text("What is it?"), image(PNG))], stream=True)
 
@@ -382,15 +384,16 @@ def test_a_client_that_leaves_ends_the_fetching(front: Front, proxy: LeadingProx
             parts = [link(f"http://{host}/x.png") for host in (FOX, OWL)]
             call.ask([says(*parts)], request_id="leaves-a-fetch")
             until(lambda: all(each.heads for each in servers))
-            left_at = time.monotonic()
-            call.leave()
-            done = gateway.wait_for_event(
-                "request.done", lambda line: line["request_id"] == "leaves-a-fetch"
-            )
-            noticed_s = time.monotonic() - left_at
+            with Delays(gateway.worker_pids()) as delays:
+                left_at = time.monotonic()
+                call.leave()
+                done = gateway.wait_for_event(
+                    "request.done", lambda line: line["request_id"] == "leaves-a-fetch"
+                )
+                noticed_s = time.monotonic() - left_at
 
     assert done["code"] == "client_gone"
-    assert noticed_s < 1.0
+    assert noticed_s < 1.0 + delays.total_s
 
 
 # Links

@@ -21,12 +21,13 @@ import pytest
 
 from gbproxy.domain.principal import ApiKey, KeyPolicy
 from gbproxy.rate_limits.limiter import LEASE_S, RENEW_S
-from gbproxy.simulator import Stall, Text
+from gbproxy.simulator import Stall, Text, answer
 from gbproxy.storage.api_keys import ApiKeyStore
 from gbproxy.storage.database import Database
 from gbproxy.storage.prepare import prepare
 from tests.support.chats import killed_in_the_end, only, workers
 from tests.support.delays import Delays
+from tests.support.gates import Gate
 from tests.support.polling import until
 from tests.support.redis_server import Redis, redis_server
 from tests.support.serving import GUNICORN, KEY, Reply, Served, SharedUpstream, free_port, process
@@ -213,10 +214,15 @@ def test_many_at_once_cannot_overrun_a_days_tokens(
             question, stream=number % 2 == 0, headers={"Authorization": f"Bearer {key}"}
         )
 
-    upstream.set(first_byte_delay_s=0.5)  # none has ended when the last one comes
+    has_begun = Gate()
+    upstream.script(has_begun.closed, *answer("Rock."), times=2)
     with ThreadPoolExecutor(30) as threads:
-        replies = list(threads.map(one, range(30)))
-    upstream.set(first_byte_delay_s=0)
+        asked = [threads.submit(one, number) for number in range(30)]
+        try:  # none has ended when the last one comes
+            until(lambda: sum(each.done() for each in asked) == 28)
+        finally:
+            has_begun.open()
+        replies = [each.result() for each in asked]
 
     refused = [reply for reply in replies if reply.status == 429]
     assert sorted(reply.status for reply in replies) == [200] * 2 + [429] * 28

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.polling import until
-from tests.support.serving import Served, SharedUpstream, serving
+from tests.support.serving import PATIENT, Served, SharedUpstream, serving
 
 ADMIN_KEY = "ak-test-5b3c9e71d2f84a60"
 SECRET_KEY = "a-secret-key-for-tests-1"
@@ -43,8 +43,12 @@ def test_requests_of_all_workers_are_logged_and_none_is_lost_at_the_end(tmp_path
         "SECRET_KEY": SECRET_KEY,
         "DATABASE_URL": f"sqlite:///{file}",
         "WEB_CONCURRENCY": "2",
+        "GRACEFUL_TIMEOUT_S": "20",
     }
-    with SharedUpstream() as upstream, serving({**upstream.environment(), **settings}) as gateway:
+    with (
+        SharedUpstream() as upstream,
+        serving({**upstream.environment(), **settings}, command=PATIENT) as gateway,
+    ):
         ask(gateway, "streamed", stream=True)
         ask(gateway, "whole", stream=False)
         gateway.request(

@@ -19,8 +19,9 @@ from gbproxy.simulator import RecordedRequest
 from gbproxy.storage import tables
 from gbproxy.storage.database import Database
 from tests.support.chats import STREAM, Chat, accounts, killed_in_the_end, session_of, topic, user
+from tests.support.delays import Delays
 from tests.support.polling import until
-from tests.support.serving import Served, SharedUpstream
+from tests.support.serving import PATIENT, Served, SharedUpstream
 
 DELAY_S = 0.15
 VERY_SLOW_S = 2.5  # longer than a busy machine holds up one answer
@@ -36,10 +37,11 @@ class Timed:
 
     sent_at: float
     first_at: float
+    delays_s: float  # what a busy machine took of that
 
     @property
     def ttft_s(self) -> float:
-        return self.first_at - self.sent_at
+        return self.first_at - self.sent_at - self.delays_s
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,13 @@ class Steady:
             f" {len(body)}\r\n\r\n"
         )
         with self.gateway.call() as call:
-            sent_at = time.monotonic()
-            call.send(head.encode() + body)
-            call.read_until(b'"content":"')
-            first_at = time.monotonic()
+            with Delays(self.gateway.worker_pids()) as delays:
+                sent_at = time.monotonic()
+                call.send(head.encode() + body)
+                call.read_until(b'"content":"')
+                first_at = time.monotonic()
             call.read_until(b"[DONE]")
-        return Timed(sent_at, first_at)
+        return Timed(sent_at, first_at, delays.total_s)
 
     def begin(self) -> Chat:
         """A conversation with one turn, that can be gone on with."""
@@ -94,8 +97,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Steady]:
     own = {"DATABASE_URL": url, "SECRET_KEY": "a-secret-key-for-tests-1"}
     with (
         SharedUpstream() as upstream,
-        killed_in_the_end(accounts(upstream, 2) | own) as gateway,
-        closing(Database(url)) as database,
+        killed_in_the_end(accounts(upstream, 2) | own, command=PATIENT) as gateway,
+        closing(Database(url, request_timeout_s=10.0)) as database,
     ):
         gateway.ask(topic())
         steady = Steady(upstream, gateway, database)

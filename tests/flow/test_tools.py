@@ -127,7 +127,7 @@ def test_a_required_call_that_never_comes_is_an_honest_failure(
     assert (reply.status, reply.error["code"]) == (502, "upstream_error")
     assert reply.headers["x-should-retry"] == "false"
     assert len(upstream.questions()) == 2
-    assert len(upstream.alive_sessions()) <= 1
+    assert upstream.wait_for(lambda: len(upstream.alive_sessions()) <= 1)
 
 
 def test_without_a_need_the_model_answers_in_words(

@@ -1,21 +1,20 @@
-"""An answer reaches the client while the upstream is still giving it, proved by times."""
+"""An answer reaches the client while the upstream is still giving it, which says each word only when
+the one before has arrived.
+"""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from itertools import pairwise
 
 import openai
 import pytest
 
-from gbproxy.simulator import Final, Stall, Text, answer
+from gbproxy.simulator import End, Final, Stall, Text, answer
+from tests.support.gates import Gate
 from tests.support.serving import DONE, Served, SharedUpstream
 
-PAUSE_S = 0.1
 WORDS = tuple(f"word{number} " for number in range(8))
-LAST_SENT_S = PAUSE_S * (len(WORDS) - 1)
 
 ways = pytest.mark.parametrize(
     ("framing", "switches"),
@@ -29,43 +28,50 @@ ways = pytest.mark.parametrize(
 )
 
 
-def assert_arrived_as_said(arrivals: list[tuple[float, str]], asked_at: float) -> None:
-    """Word by word, in the upstream's pace; a busy machine may let one wait for the next."""
-    assert "".join(text for _, text in arrivals) == "".join(WORDS)
-    assert len(arrivals) >= len(WORDS) - 1, arrivals
-    assert arrivals[0][0] - asked_at < LAST_SENT_S / 2
-    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(arrivals)]
-    assert min(sorted(gaps)[1:]) >= PAUSE_S / 2, gaps
+def said_one_by_one(upstream: SharedUpstream) -> list[Gate]:
+    """Let the next answer be the words, behind each of which is one of these gates."""
+    gates = [Gate() for _ in WORDS]
+    said = [
+        action
+        for word, gate in zip(WORDS, gates, strict=True)
+        for action in (Text(word), gate.closed)
+    ]
+    upstream.script(*said, Final(), End())
+    return gates
 
 
 @ways
 def test_deltas_come_over_the_wire_in_the_pace_of_the_upstream(
     gateway: Served, upstream: SharedUpstream, switches: dict[str, object]
 ) -> None:
-    upstream.script(*answer(*WORDS, pause_s=PAUSE_S))
+    gates = said_one_by_one(upstream)
     upstream.set(**switches)
+    arrived = []
 
-    arrivals = list(_deltas_over_socket(gateway))
+    for text in _deltas_over_socket(gateway):
+        gates[len(arrived)].open()
+        arrived.append(text)
 
-    assert_arrived_as_said(arrivals, upstream.calls("widgetStreamAssist")[0].time)
+    assert arrived == [*WORDS]
 
 
 @ways
 def test_deltas_come_out_of_the_sdk_in_the_pace_of_the_upstream(
     client: openai.OpenAI, upstream: SharedUpstream, switches: dict[str, object]
 ) -> None:
-    upstream.script(*answer(*WORDS, pause_s=PAUSE_S))
+    gates = said_one_by_one(upstream)
     upstream.set(**switches)
-    arrivals = []
+    arrived = []
 
     with client.chat.completions.create(
         model="gemini-auto", messages=[{"role": "user", "content": "Count"}], stream=True
     ) as stream:
         for chunk in stream:
             if chunk.choices[0].delta.content:
-                arrivals.append((time.monotonic(), chunk.choices[0].delta.content))
+                gates[len(arrived)].open()
+                arrived.append(chunk.choices[0].delta.content)
 
-    assert_arrived_as_said(arrivals, upstream.calls("widgetStreamAssist")[0].time)
+    assert arrived == [*WORDS]
 
 
 def test_words_that_arrive_together_leave_in_one_piece(
@@ -107,8 +113,8 @@ def test_the_upstream_is_left_when_the_client_leaves(
     assert upstream.wait_for(lambda: not upstream.alive_sessions())
 
 
-def _deltas_over_socket(gateway: Served) -> Iterator[tuple[float, str]]:
-    """Each piece of the answer's text, and when the last byte of its event was here."""
+def _deltas_over_socket(gateway: Served) -> Iterator[str]:
+    """Each piece of the answer's text, as soon as the last byte of its event is here."""
     buffer = b""
     for piece in gateway.pieces():
         buffer += piece
@@ -118,4 +124,4 @@ def _deltas_over_socket(gateway: Served) -> Iterator[tuple[float, str]]:
             if data != DONE.encode() and (
                 text := json.loads(data)["choices"][0]["delta"].get("content")
             ):
-                yield time.monotonic(), text
+                yield text

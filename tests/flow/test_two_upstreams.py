@@ -137,7 +137,7 @@ def test_no_session_is_opened_prewarmed_recorded_or_deleted_where_there_are_none
     pair.ask(model=NATIVE_ONLY)
     pair.ask(model=WIDGET_ONLY)
     # Both accounts are in use by now: the widget's gets its prewarmed sessions.
-    until(lambda: len(pair.widget.sessions) >= 3)
+    until(lambda: len(pair.services.storage.sessions.all_sessions(100)) >= 3)
     pair.services.background.run_once()
 
     recorded = pair.services.storage.sessions.all_sessions(100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -174,23 +175,33 @@ def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
 
 
 def test_a_kept_connection_stays_while_the_worker_that_stops_is_still_asked(
-    client: Client, pacer: Closed, worker: Worker
+    pacer: Closed, worker: Worker
 ) -> None:
     """A proxy that uses its kept connections may be sending on any of them."""
     pacer.open()
     worker.alive = False
-    stopped = gevent.event.Event()
-    others = gevent.spawn(keep_asking, worker, stopped)
-    ending = gevent.spawn(worker.end_idle)
+    for _ in range(10):
+        with gevent.socket.socket() as listener:
+            kept = Client(worker, listener)
+            stopped = gevent.event.Event()
+            others = gevent.spawn(keep_asking, worker, stopped)
+            ending = gevent.spawn(worker.end_idle)
+            # longer than the worker lets one idle, and shorter than the time for a head
+            ended = gevent.wait([kept.handling], timeout=0.75)
+            stopped.set()
+            longest_s = others.get(timeout=5)
+            ending.kill()
+            kept.close()
+        if longest_s < 0.25:  # else a busy machine has let nobody ask for too long
+            break
 
-    # longer than the worker lets one idle, and shorter than the time for a head
-    assert not gevent.wait([client.handling], timeout=0.9)
-    stopped.set()
-    others.get(timeout=5)
-    ending.kill()
+    assert longest_s < 0.25
+    assert ended == []
 
 
-def keep_asking(worker: Worker, stopped: gevent.event.Event) -> None:
+def keep_asking(worker: Worker, stopped: gevent.event.Event) -> float:
+    """Ask until it is stopped. For how long, at most, nobody asked."""
+    longest_s, last_at = 0.0, time.monotonic()
     with gevent.socket.socket() as listener:
         while not stopped.is_set():
             other = Client(worker, listener)
@@ -198,6 +209,8 @@ def keep_asking(worker: Worker, stopped: gevent.event.Event) -> None:
             assert other.read_until(b"/models ").endswith(b"/models ")
             other.socket.close()
             other.close()
+            longest_s, last_at = max(longest_s, time.monotonic() - last_at), time.monotonic()
+    return longest_s
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 50005", "Transfer-Encoding: chunked"])

@@ -47,7 +47,7 @@ def test_it_tells_its_address_serves_and_ends_cleanly(number: signal.Signals) ->
 
         process.send_signal(number)
 
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

@@ -1,10 +1,10 @@
-"""The gateway's own configuration, and for each worker a socket by which tests have it forget what it
-has learnt of its accounts.
+"""The gateway's own configuration with a patient database, and for each worker a socket by which
+tests have it forget what it has learnt of its accounts.
 """
 
 import os
 
-exec(open("gunicorn.conf.py").read())  # noqa: SIM115  gunicorn reads its configuration in this way too
+exec(open("tests/support/patient.conf.py").read())  # noqa: SIM115  gunicorn reads its configuration in this way too
 
 import gevent  # noqa: E402
 from gevent import socket  # noqa: E402

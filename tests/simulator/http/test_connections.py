@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from gbproxy.simulator import Pause, Simulator, Stall, Text, answer
+from tests.support.delays import Delays
 from tests.support.widget_client import Client, compact, read_to_end, read_until, text_of
 
 PROMPTLY_S = 0.2
@@ -99,12 +100,14 @@ def test_a_stream_is_not_open_any_more_when_its_peer_leaves_in_a_long_pause(
 
         if way == "rst":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        left = time.monotonic()
-        sock.close()
+        with Delays() as machine:
+            left = time.monotonic()
+            sock.close()
+            assert upstream.wait_for(lambda: upstream.open_streams == 0)
+            noticed_s = time.monotonic() - left
 
-        assert upstream.wait_for(lambda: upstream.open_streams == 0, PROMPTLY_S)
-        assert time.monotonic() - left < PROMPTLY_S
-        assert upstream.wait_for(lambda: upstream.open_connections == 0, 1)
+        assert noticed_s < PROMPTLY_S + machine.total_s
+        assert upstream.wait_for(lambda: upstream.open_connections == 0)
 
 
 def test_a_stream_is_not_open_any_more_when_its_peer_leaves_before_the_head(
@@ -115,7 +118,13 @@ def test_a_stream_is_not_open_any_more_when_its_peer_leaves_before_the_head(
         sock.sendall(client.raw_question("2+2"))
         assert upstream.wait_for(lambda: upstream.open_streams == 1)
 
-    assert upstream.wait_for(lambda: upstream.open_streams == 0, PROMPTLY_S)
+        with Delays() as machine:
+            left = time.monotonic()
+            sock.close()
+            assert upstream.wait_for(lambda: upstream.open_streams == 0)
+            noticed_s = time.monotonic() - left
+
+    assert noticed_s < PROMPTLY_S + machine.total_s
 
 
 def test_streams_are_counted_side_by_side(upstream: Simulator, client: Client) -> None:
@@ -129,7 +138,7 @@ def test_streams_are_counted_side_by_side(upstream: Simulator, client: Client) -
     assert upstream.open_connections >= 20
     for sock in sockets:
         sock.close()
-    assert upstream.wait_for(lambda: upstream.open_streams == 0, 1)
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
 
 
 def test_an_answer_comes_word_by_word_in_its_time(upstream: Simulator, client: Client) -> None:
@@ -157,24 +166,26 @@ def test_control_calls_can_be_slow(upstream: Simulator, client: Client, verb: st
 def test_the_sign_in_can_be_slow_and_the_stream_is_not(upstream: Simulator, client: Client) -> None:
     name = client.create_session()
     upstream.set(control_delay_s=0.5)
-    begun = time.monotonic()
 
-    client.ask("2+2", name)
-    asked = time.monotonic()
+    with Delays() as machine:
+        begun = time.monotonic()
+        client.ask("2+2", name)
+        asked = time.monotonic()
     client.getoxsrf()
 
-    assert asked - begun < 0.5 <= time.monotonic() - asked
+    assert asked - begun < 0.5 + machine.total_s
+    assert time.monotonic() - asked >= 0.5
 
 
 def test_closing_ends_every_connection_and_thread() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with Simulator() as upstream:
         idle = socket.create_connection(("127.0.0.1", upstream.port), timeout=5)
         half = socket.create_connection(("127.0.0.1", upstream.port), timeout=5)
         half.sendall(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
         assert upstream.wait_for(lambda: upstream.open_connections == 2)
 
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before  # others' may have ended meanwhile
     assert (idle.recv(1), half.recv(1)) == (b"", b"")
     idle.close()
     half.close()
@@ -210,13 +221,14 @@ def test_a_long_answer_is_not_held_up_by_a_slow_reader_for_others(
         assert upstream.wait_for(lambda: upstream.open_streams == 1)
         assert text_of(client.ask("2+2").json()) == "2+2 = **4**"
 
-    assert upstream.wait_for(lambda: upstream.open_streams == 0, 1)
+    assert upstream.wait_for(lambda: upstream.open_streams == 0)
 
 
 UNDER_GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import http.client, json, time, socket
 from gbproxy.simulator import Simulator, Text, Pause
+from tests.support.delays import Delays
 from tests.support.widget_client import Client, read_until
 for tls in (False, True):
     with Simulator(tls=tls) as upstream:
@@ -228,8 +240,12 @@ for tls in (False, True):
             sock.sendall(client.raw_question())
             read_until(sock, b"Hel")
             assert upstream.open_streams == 1
-            sock.close()
-            assert upstream.wait_for(lambda: upstream.open_streams == 0, 0.2)
+            with Delays() as machine:
+                left = time.monotonic()
+                sock.close()
+                assert upstream.wait_for(lambda: upstream.open_streams == 0)
+                noticed_s = time.monotonic() - left
+            assert noticed_s < 0.2 + machine.total_s
             upstream.script(Text("Hel"), Pause(60))
             sock = client.connect()
             sock.sendall(client.raw_question())
@@ -245,7 +261,7 @@ def test_it_works_under_gevents_patching_too() -> None:
         [sys.executable, "-c", UNDER_GEVENT],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=90,
         check=False,
         env=_environment(),
     )
