@@ -27,6 +27,7 @@ from gbproxy.server.connection import Connection, Incoming, allow_little_unsent,
 from gbproxy.server.listener import Listener, ListeningAddress
 from gbproxy.server.response import Response
 from gbproxy.web.body import IS_IN
+from gbproxy.web.disconnect import has_input
 from gbproxy.web.middleware import PROBES
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.server_class = self._listener
         self._keeps_connections = bool(self.cfg.keepalive)
         self._idle_since: dict[socket.socket, float] = {}  # connections that wait for a request
-        self._ended: set[socket.socket] = set()  # of these, those that we read no more
         self._last_request_at = 0.0  # known while the worker stops
 
     def run(self) -> None:
@@ -90,7 +90,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
             super().handle(listener, client, addr)
         finally:
             self._idle_since.pop(client, None)
-            self._ended.discard(client)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         """Handle a request whose head is in: from here on neither gunicorn's time for a head nor
@@ -127,8 +126,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._count_request()
         if not self.alive:
             self._last_request_at = time.monotonic()
-            if sock in self._ended:  # by us: the client has not left, and waits for its answer
-                environ["gunicorn.socket"] = None
         if not self.alive or not self._keeps_connections:
             response.force_close()
         try:
@@ -163,8 +160,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     def end_idle(self) -> None:
-        """Read no further requests from connections that wait for one; one that has come in is
-        still answered.
+        """End connections that wait for a request; one that has come in is still answered.
 
         gunicorn goes on accepting for up to a second: so until the worker ends, and not before a
         request had time to come. A proxy that goes on using its kept connections may be sending on
@@ -177,10 +173,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if now < patient_until and now - self._last_request_at < _IDLE_S:
                 continue
             for client, since in list(self._idle_since.items()):
-                if now - since >= _IDLE_S and client not in self._ended:
-                    self._ended.add(client)
+                # The look and the end are one right after the other: what comes between is lost.
+                if now - since >= _IDLE_S and not has_input(client):
                     with contextlib.suppress(OSError):
-                        client.shutdown(socket.SHUT_RD)
+                        client.shutdown(socket.SHUT_RDWR)
 
     def _expire(self) -> None:
         expired = self.wsgi.extensions["gbproxy"].responder.expire()

@@ -64,12 +64,23 @@ def is_gone(connection: socket.socket) -> bool:
     descriptor = connection.fileno()
     if descriptor < 0:
         return True
-    poll = _poll()
-    poll.register(descriptor, select.POLLIN | _GONE)
-    events = poll.poll(0)
-    if any(event & _GONE for _, event in events):
+    events = _events(descriptor)
+    if events & _GONE:
         return True
     return bool(events) and not hasattr(select, "POLLRDHUP") and _is_at_end(descriptor)
+
+
+def has_input(connection: socket.socket) -> bool:
+    """True if bytes wait to be read, or the connection's end."""
+    descriptor = connection.fileno()
+    return descriptor < 0 or bool(_events(descriptor))
+
+
+def _events(descriptor: int) -> int:
+    poll = _poll()
+    poll.register(descriptor, select.POLLIN | _GONE)
+    found = poll.poll(0)
+    return found[0][1] if found else 0
 
 
 def _is_at_end(descriptor: int) -> bool:

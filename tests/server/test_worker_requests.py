@@ -174,6 +174,49 @@ def test_who_waits_for_a_turn_is_not_taken_for_idle_when_the_worker_stops(
     assert client.read_until(b"body").endswith(b"/v1/files body")
 
 
+def test_who_has_no_request_when_the_worker_stops_can_see_the_end_of_the_connection_at_once(
+    worker: Worker,
+) -> None:
+    """Until then a proxy may send a request on it, which nobody would answer."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    seen: list[bytes] = []
+
+    class Watched(gevent.socket.socket):  # type: ignore[misc]
+        def shutdown(self, how: int) -> None:
+            super().shutdown(how)
+            seen.append(theirs.recv(1))
+
+    with gevent.socket.socket() as listener, theirs:
+        watched = Watched(fileno=ours.detach())
+        handling = gevent.spawn(worker.handle, listener, watched, ("127.0.0.1", 1))
+        ending = gevent.spawn(worker.end_idle)
+        handling.get(timeout=5)
+        ending.kill()
+
+    assert seen == [b""]
+
+
+def test_a_request_that_has_come_and_is_not_read_yet_is_answered_when_the_worker_stops(
+    pacer: Closed, worker: Worker
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    worker.alive = False
+    with gevent.socket.socket() as listener, theirs:
+        kept = gevent.socket.socket(fileno=ours.detach())
+        handling = gevent.spawn(worker.handle, listener, kept, ("127.0.0.1", 1))
+        ending = gevent.spawn(worker.end_idle)
+        gevent.sleep(0.3)  # it waits for a request
+        theirs.sendall(b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        time.sleep(0.4)  # the worker is busy for longer than it lets one idle
+        pacer.open()
+        handling.get(timeout=5)
+        ending.kill()
+
+        assert theirs.recv(65536).endswith(b"/v1/models ")
+
+
 def test_a_kept_connection_stays_while_the_worker_that_stops_is_still_asked(
     pacer: Closed, worker: Worker
 ) -> None:
