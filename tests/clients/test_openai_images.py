@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import openai
 import pytest
 from openai.types import Image
 
-from gbproxy.simulator import answer, image_reply, policy_violation
+from gbproxy.simulator import answer, http_error, image_reply, policy_violation
 from gbproxy.simulator.widget.files import picture
 from tests.support.serving import Reply, Served, SharedUpstream
 from tests.support.storages import on_databases_too
@@ -168,9 +169,18 @@ def test_a_model_that_cannot_draw_is_refused(
 # Edits
 
 
+@pytest.fixture
+def keeping(upstream: SharedUpstream) -> SharedUpstream:
+    """Deletes no session in this test: with it go the files that the test looks for."""
+    upstream.script(
+        *http_error(503, "UNAVAILABLE", "later"), path="widgetDeleteSession", times=math.inf
+    )
+    return upstream
+
+
 @pytest.mark.parametrize("number", [1, 3])
-def test_pictures_are_edited(client: openai.OpenAI, upstream: SharedUpstream, number: int) -> None:
-    upstream.script(*image_reply(content=OTHER_PNG))
+def test_pictures_are_edited(client: openai.OpenAI, keeping: SharedUpstream, number: int) -> None:
+    keeping.script(*image_reply(content=OTHER_PNG))
     given = [(f"{n}.png", picture(str(n)), "image/png") for n in range(number)]
 
     made = client.images.edit(
@@ -179,18 +189,18 @@ def test_pictures_are_edited(client: openai.OpenAI, upstream: SharedUpstream, nu
 
     [image] = made.data or []
     assert bytes_of(image) == OTHER_PNG
-    [question] = asked(upstream)
+    [question] = asked(keeping)
     assert len(question["fileIds"]) == number
-    [session] = [s for s in upstream.sessions.values() if question["session"] == s.short_name]
+    [session] = [s for s in keeping.sessions.values() if question["session"] == s.short_name]
     sent = [session.files[file_id].content for file_id in question["fileIds"]]
     assert sent == [content for _, content, _ in given]
     assert question["query"]["parts"][0]["text"].endswith("Make it blue")
 
 
 def test_an_uploaded_picture_is_edited(
-    client: openai.OpenAI, gateway: Served, upstream: SharedUpstream
+    client: openai.OpenAI, gateway: Served, keeping: SharedUpstream
 ) -> None:
-    upstream.script(*image_reply(content=OTHER_PNG))
+    keeping.script(*image_reply(content=OTHER_PNG))
     made = client.files.create(file=("fox.png", PNG), purpose="vision")
     body = {"images": [{"file_id": made.id}], "prompt": "A hat", "response_format": "b64_json"}
 
@@ -198,20 +208,20 @@ def test_an_uploaded_picture_is_edited(
 
     assert reply.status == 200, reply.body
     assert base64.b64decode(reply.json()["data"][0]["b64_json"]) == OTHER_PNG
-    [question] = asked(upstream)
-    [session] = [s for s in upstream.sessions.values() if question["session"] == s.short_name]
+    [question] = asked(keeping)
+    [session] = [s for s in keeping.sessions.values() if question["session"] == s.short_name]
     assert [session.files[file_id].content for file_id in question["fileIds"]] == [PNG]
 
 
-def test_a_mask_goes_last_and_is_explained(client: openai.OpenAI, upstream: SharedUpstream) -> None:
-    upstream.script(*image_reply(content=OTHER_PNG))
+def test_a_mask_goes_last_and_is_explained(client: openai.OpenAI, keeping: SharedUpstream) -> None:
+    keeping.script(*image_reply(content=OTHER_PNG))
 
     client.images.edit(
         image=("fox.png", PNG), mask=("mask.png", OTHER_PNG), prompt="A hat", n=1, size="auto"
     )
 
-    [question] = asked(upstream)
-    [session] = [s for s in upstream.sessions.values() if question["session"] == s.short_name]
+    [question] = asked(keeping)
+    [session] = [s for s in keeping.sessions.values() if question["session"] == s.short_name]
     assert session.files[question["fileIds"][-1]].content == OTHER_PNG
     assert "mask of the first" in question["query"]["parts"][0]["text"]
 

@@ -127,6 +127,15 @@ def has_prewarmed(upstream: Simulator, workers: int) -> bool:
     return upstream.wait_for(lambda: len(prewarmed(upstream)) == 2 * workers)
 
 
+def wait_until_recorded(upstream: Simulator, url: str) -> None:
+    """What was made ahead is cleared away once it is recorded, which comes a moment after it is
+    made.
+    """
+    recorded = select(tables.sessions.c.name).where(tables.sessions.c.state == PREWARMED)
+    with closing(Database(url, request_timeout_s=10.0)) as database:
+        until(lambda: len(database.fetch(recorded)) == len(prewarmed(upstream)))
+
+
 # Conversations
 
 
@@ -261,6 +270,9 @@ def test_what_is_known_of_accounts_and_conversations_outlives_a_restart(
         limited.say(topic())
         upstream.script(*quota(retry_delay_s=100), csesidx=csesidx(upstream, "second"))
         ready.say(topic())
+        third = csesidx(upstream, "third")
+        assert upstream.wait_for(lambda: [s.owner for s in prewarmed(upstream)].count(third) == 2)
+        wait_until_recorded(upstream, url)
         assert gateway.stop() == 0
     *_, limited_call, _, _ = upstream.calls(STREAM)
     # which nobody is let into
@@ -563,10 +575,7 @@ def casualty_of(
     threads.submit(chat.ask, [*chat.messages, user("Never answered")], stream=True)
     assert upstream.wait_for(lambda: upstream.open_streams == 1)
     assert has_prewarmed(upstream, workers=1)
-    # What was made upstream is cleared away once it is recorded, which comes a moment later.
-    recorded = select(tables.sessions.c.name).where(tables.sessions.c.state == PREWARMED)
-    with closing(Database(url, request_timeout_s=10.0)) as database:
-        until(lambda: len(database.fetch(recorded)) == len(prewarmed(upstream)))
+    wait_until_recorded(upstream, url)
     (running,) = used_sessions(upstream)
     return Casualty(
         upstream, gateway, chat, frozenset(s.short_name for s in [*prewarmed(upstream), running])
